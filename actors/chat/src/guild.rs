@@ -1,0 +1,496 @@
+//! The Guild process: one per guild, orders everything in it.
+//!
+//! ```text
+//! gateway ──command──▶ [Guild] ──effects──▶ Lane ──durable──▶ Relay ──▶ Outbox × n
+//!                         │ one at a time; GuildState decides, the batch goes to the store at once
+//! ```
+//!
+//! * Started on demand by [`Guilds`], with its lane and its relay, as a family ([`family`]).
+//! * When it dies its supervisor starts it again: it waits until its lane is empty and loads from
+//!   the store. A request it had not handed to the lane was not applied and is asked again by
+//!   `execute`; one it had handed over is answered by the lane. No session is lost.
+//! * It calls the lane (to wait until it is empty) and the data service (to load); nothing else.
+//! * Its mailbox holds [`MAILBOX_MAX`] requests, further ones get [`ChatError::Busy`]; so do
+//!   requests while the lane or the relay is full.
+//! * Next hop: [`lane`].
+
+pub mod command;
+pub mod state;
+pub mod lane;
+pub mod family;
+mod load;
+mod reply;
+mod client;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use model::presence::Presence;
+use model::{GuildId, UserId};
+use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+pub use client::*;
+pub use family::Guilds;
+pub use reply::Reply;
+pub use state::SnapshotWants;
+
+use command::{Actor, Answer, Command};
+use family::Family;
+use lane::{Job, Lane, Settle};
+use state::{Effect, GuildState, Turn};
+
+use crate::chat::Chat;
+use crate::clock;
+use crate::error::{ChatError, Missing, Result};
+use crate::relay::{Order, SessionId, Subscriber};
+
+/// Most requests waiting for a guild; further ones get [`ChatError::Busy`]. Gauge: the mailbox
+/// metrics of the runtime, kind `guild`.
+pub const MAILBOX_MAX: usize = 10_000;
+
+/// How long a request may take in all before its caller is told that the outcome is unknown.
+pub const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a request is asked again that was certainly not applied (its guild died before).
+pub const ATTEMPTS_MAX: usize = 5;
+
+/// How long the process of a guild that is not there (any more) stays to say so.
+pub const GONE_LINGER: Duration = Duration::from_secs(10);
+
+/// How long a guild waits before it tries again to load, when the store did not answer.
+pub const LOAD_RETRY: Duration = Duration::from_millis(500);
+
+/// Channels whose latest messages are looked through for nonces after a restart, latest first.
+pub const NONCE_CHANNELS_MAX: usize = 50;
+
+/// Latest messages per channel looked through for nonces after a restart.
+pub const NONCE_MESSAGES_MAX: usize = 100;
+
+// ── Client ────────────────────────────────────────────────────────────────────────────────────
+
+/// Asks a guild, which is started if it does not run. Asked again when it certainly did not begin.
+///
+/// # Errors
+/// As the rules of [`state`] say. [`Missing::Guild`]: there is no such guild.
+/// [`ChatError::Busy`], [`ChatError::Unavailable`]: nothing was changed. [`ChatError::Unknown`]: it
+/// may have been.
+pub(crate) async fn execute(
+    chat: &Chat,
+    guild: GuildId,
+    actor: Actor,
+    command: Command,
+) -> Result<Answer> {
+    ask(chat, guild, |reply| Message::Execute {
+        actor,
+        command: Box::new(command.clone()),
+        reply,
+    })
+    .await
+}
+
+/// A session listens to a guild from here on: it gets GUILD_CREATE and then every event its user
+/// may see. Answers the relay to monitor: when that dies the subscription is gone.
+///
+/// # Errors
+/// [`Missing::Guild`] when the user is no member; otherwise as `execute`.
+pub async fn subscribe(
+    chat: &Chat,
+    guild: GuildId,
+    subscriber: Subscriber,
+    wants: SnapshotWants,
+) -> Result<Pid> {
+    ask(chat, guild, |reply| Message::Subscribe {
+        subscriber: Box::new(subscriber.clone()),
+        wants,
+        reply,
+    })
+    .await
+}
+
+/// A session listens no more. Returns at once; a guild that does not run has nobody to forget.
+pub fn unsubscribe(chat: &Chat, guild: GuildId, session: SessionId) {
+    if let Some(server) = chat.guilds().lookup(guild) {
+        server.cast(Message::Unsubscribe(session));
+    }
+}
+
+/// A member's presence changed (`None` = offline). Returns at once; a guild that does not run
+/// reads the presences of its members when it starts.
+pub fn cast_presence(
+    chat: &Chat,
+    guild: GuildId,
+    user: UserId,
+    presence: Option<Presence>,
+    client_status: Map<String, Value>,
+) {
+    if let Some(server) = chat.guilds().lookup(guild) {
+        server.cast(Message::Presence {
+            user,
+            presence,
+            client_status,
+        });
+    }
+}
+
+async fn ask<T>(chat: &Chat, guild: GuildId, request: impl Fn(Reply<T>) -> Message) -> Result<T> {
+    let deadline = Instant::now() + CALL_LIMIT;
+    let mut attempts = 0;
+    while attempts < ATTEMPTS_MAX {
+        let server = chat.guilds().running(chat, guild, deadline).await?;
+        let (reply, answer) = Reply::new();
+        match server.try_cast(request(reply)) {
+            Ok(()) => {}
+            Err(SendError::NoProc(_)) => {
+                // It is ending, and is found under its key until it has ended.
+                let ended = tokio::time::timeout_at(deadline, server.wait_for_exit()).await;
+                if ended.is_err() {
+                    break;
+                }
+                continue;
+            }
+            Err(SendError::Full(_)) => return Err(ChatError::Busy),
+        }
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => return answer,
+            // Dropped: the guild ended before it began with the request.
+            Ok(Err(_)) => counter!("guildhall_guild_asked_again_total").increment(1),
+            Err(_) => {
+                return Err(ChatError::Unknown(
+                    "the guild did not answer in time".to_owned(),
+                ));
+            }
+        }
+        attempts += 1;
+    }
+    Err(ChatError::Unavailable)
+}
+
+// ── Messages ──────────────────────────────────────────────────────────────────────────────────
+
+/// What a guild process is sent; use `execute`, [`subscribe`] and the functions beside them.
+#[derive(Debug)]
+pub enum Message {
+    /// (Re)load from the store; to itself.
+    Load,
+    /// Carry out a command.
+    Execute {
+        /// Who asks.
+        actor: Actor,
+        /// What.
+        command: Box<Command>,
+        /// Answered by the guild when refused, by the lane when done.
+        reply: Reply<Answer>,
+    },
+    /// See [`subscribe`].
+    Subscribe {
+        /// Who.
+        subscriber: Box<Subscriber>,
+        /// Which snapshot.
+        wants: SnapshotWants,
+        /// Answered by the lane, with the relay's pid.
+        reply: Reply<Pid>,
+    },
+    /// See [`unsubscribe`].
+    Unsubscribe(SessionId),
+    /// See [`cast_presence`].
+    Presence {
+        /// Whose.
+        user: UserId,
+        /// As others see it.
+        presence: Option<Presence>,
+        /// Status by platform.
+        client_status: Map<String, Value>,
+    },
+    /// Take no more requests, and answer when everything taken is settled.
+    Drain(otp::From<()>),
+}
+
+// ── Server ────────────────────────────────────────────────────────────────────────────────────
+
+/// What a guild process is started with.
+pub struct GuildArgs {
+    pub(crate) chat: Chat,
+    pub(crate) family: Arc<Family>,
+}
+
+/// The guild process.
+pub struct GuildServer {
+    chat: Chat,
+    family: Arc<Family>,
+    lane: ServerRef<Lane>,
+    /// Which load of the guild this is; jobs carry it, see [`Family`].
+    generation: u64,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Not loaded: the store did not answer, or a commit failed and memory is ahead of the store.
+    Unloaded,
+    Running(Box<GuildState>),
+    /// There is no such guild, or no more.
+    Gone,
+    /// The node is stopping.
+    Draining,
+}
+
+impl GenServer for GuildServer {
+    type Args = GuildArgs;
+    type Message = Message;
+
+    async fn init(args: GuildArgs, _ctx: &mut Context<Self>) -> Init<Self> {
+        let GuildArgs { chat, family } = args;
+        let Some(lane) = family.lane() else {
+            return Init::Stop(ExitReason::Error("the lane does not run".into()));
+        };
+        // Loading may take a while, and the supervisor that starts us must not wait for it.
+        let server = Self {
+            chat,
+            family,
+            lane,
+            generation: 0,
+            phase: Phase::Unloaded,
+        };
+        Init::Continue(server, Message::Load)
+    }
+
+    async fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Next<Self> {
+        if !matches!(message, Message::Load | Message::Drain(_))
+            && !matches!(self.phase, Phase::Draining)
+            && self.family.has_failed(self.generation)
+            && let Err(reason) = self.load(ctx).await
+        {
+            return Next::Stop(reason);
+        }
+        match message {
+            Message::Load if matches!(self.phase, Phase::Unloaded) => {
+                if let Err(reason) = self.load(ctx).await {
+                    return Next::Stop(reason);
+                }
+            }
+            Message::Load => {}
+            Message::Execute {
+                actor,
+                command,
+                reply,
+            } => self.execute(actor, *command, reply),
+            Message::Subscribe {
+                subscriber,
+                wants,
+                reply,
+            } => self.subscribe(*subscriber, wants, reply),
+            Message::Unsubscribe(session) => {
+                self.hand_over(
+                    vec![lane::Step::Order(Order::Unsubscribe(session))],
+                    None,
+                    Settle::Nothing,
+                );
+            }
+            Message::Presence {
+                user,
+                presence,
+                client_status,
+            } => self.presence(user, presence, client_status),
+            Message::Drain(from) => {
+                self.phase = Phase::Draining;
+                // If the lane is gone there is nothing left to settle.
+                let _ = self.lane.call_infinity(lane::Message::Barrier).await;
+                from.reply(());
+            }
+        }
+        if matches!(self.phase, Phase::Gone) {
+            Next::Timeout(GONE_LINGER)
+        } else {
+            Next::Go
+        }
+    }
+
+    async fn handle_info(&mut self, info: Info, _ctx: &mut Context<Self>) -> Next<Self> {
+        match info {
+            // Nobody asked any more for a guild that is not there: the family ends with this.
+            Info::Timeout if matches!(self.phase, Phase::Gone) => {
+                self.chat.guilds().count_without_one();
+                Next::Stop(ExitReason::Normal)
+            }
+            _ => Next::Go,
+        }
+    }
+}
+
+impl GuildServer {
+    fn execute(&mut self, actor: Actor, command: Command, reply: Reply<Answer>) {
+        counter!("guildhall_guild_commands_total", "command" => command.name()).increment(1);
+        let chat = self.chat.clone();
+        let Some(state) = self.ready() else {
+            return reply.send(Err(self.refusal()));
+        };
+        let joining = match &command {
+            Command::AddMember(user) => Some(user.id),
+            _ => None,
+        };
+        let mut turn = Turn::new(clock::now_ms(), chat.ids());
+        let answer = match state.apply(&mut turn, actor, command) {
+            Ok(answer) => answer,
+            Err(error) => return reply.send(Err(error)),
+        };
+        // Permissions are answered at once: a revoke counts before it is durable, and a grant that
+        // fails to become durable shows nothing but what was durable already.
+        if matches!(answer, Answer::Permissions(_)) {
+            return reply.send(Ok(answer));
+        }
+        if let Some(user) = joining
+            && let Some((presence, client_status)) = chat.presences().of(user)
+        {
+            let command = Command::SetPresence {
+                user,
+                presence: Some(presence),
+                client_status,
+            };
+            // The rules refuse no presence.
+            let _ = state.apply(&mut turn, Actor::System, command);
+        }
+        let deleted = state.is_deleted();
+        let reader = match actor {
+            Actor::User(user) => Some(user),
+            Actor::System => None,
+        };
+        self.submit(
+            turn.effects,
+            Settle::Answer {
+                reply,
+                answer: Box::new(answer),
+                reader,
+            },
+        );
+        if deleted {
+            self.phase = Phase::Gone;
+        }
+    }
+
+    fn subscribe(&mut self, subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+        let Some(state) = self.ready() else {
+            return reply.send(Err(self.refusal()));
+        };
+        let Some(view) = state.view_of(subscriber.user) else {
+            return reply.send(Err(ChatError::NotFound(Missing::Guild)));
+        };
+        // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
+        let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
+        let snapshot = wanted
+            .then(|| state.guild_create(subscriber.user, wants, clock::now_ms()))
+            .flatten();
+        let snapshot = snapshot.into_iter().map(Arc::new).collect();
+        let order = Order::Subscribe {
+            subscriber,
+            view,
+            snapshot,
+        };
+        self.hand_over(
+            vec![lane::Step::Order(order)],
+            None,
+            Settle::Subscribed(reply),
+        );
+    }
+
+    fn presence(
+        &mut self,
+        user: UserId,
+        presence: Option<Presence>,
+        client_status: Map<String, Value>,
+    ) {
+        let Phase::Running(state) = &mut self.phase else {
+            return;
+        };
+        let mut turn = Turn::new(clock::now_ms(), self.chat.ids());
+        let command = Command::SetPresence {
+            user,
+            presence,
+            client_status,
+        };
+        // The rules refuse no presence.
+        let _ = state.apply(&mut turn, Actor::System, command);
+        if !turn.effects.is_empty() {
+            self.submit(turn.effects, Settle::Nothing);
+        }
+    }
+
+    /// The state, if a request can be taken on now.
+    fn ready(&mut self) -> Option<&mut GuildState> {
+        if self.is_full() {
+            return None;
+        }
+        match &mut self.phase {
+            Phase::Running(state) => Some(state),
+            _ => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.lane.mailbox_len() >= lane::DEPTH_MAX || self.family.relay().is_full()
+    }
+
+    /// Why [`Self::ready`] said no.
+    fn refusal(&self) -> ChatError {
+        match self.phase {
+            Phase::Gone => ChatError::NotFound(Missing::Guild),
+            Phase::Running(_) => {
+                counter!("guildhall_guild_busy_total").increment(1);
+                ChatError::Busy
+            }
+            Phase::Unloaded | Phase::Draining => ChatError::Unavailable,
+        }
+    }
+
+    /// Sends the writes to the store and everything else to the lane, at once: nothing can come
+    /// between the two.
+    fn submit(&mut self, effects: Vec<Effect>, settle: Settle) {
+        let mut writes = Vec::new();
+        let mut steps = Vec::with_capacity(effects.len());
+        for effect in effects {
+            match effect {
+                Effect::Write(write) => writes.push(write),
+                Effect::Publish(event) => {
+                    steps.push(lane::Step::Order(Order::Publish(Arc::new(event))))
+                }
+                Effect::PublishUpdate {
+                    channel,
+                    message,
+                    member,
+                    answers,
+                } => {
+                    steps.push(lane::Step::Update {
+                        channel,
+                        message,
+                        member,
+                        answers,
+                    });
+                }
+                Effect::Views(views) => steps.push(lane::Step::Order(Order::Views(views))),
+                Effect::Remove(user) => steps.push(lane::Step::Order(Order::Remove(user))),
+                Effect::Clear(channels) => {
+                    steps.push(lane::Step::Order(Order::Clear));
+                    steps.push(lane::Step::Purge(channels));
+                }
+            }
+        }
+        let commit = (!writes.is_empty()).then(|| self.chat.data().commit(writes));
+        self.hand_over(steps, commit, settle);
+    }
+
+    fn hand_over(
+        &mut self,
+        steps: Vec<lane::Step>,
+        commit: Option<storage::data_service::Acknowledged>,
+        settle: Settle,
+    ) {
+        let job = Job::new(self.generation, commit, steps, settle);
+        if let Err(error) = self.lane.try_cast(lane::Message::Job(Box::new(job))) {
+            // Only what needs no answer comes here while the lane is full: presence, goodbyes.
+            let full = matches!(error, SendError::Full(_));
+            counter!("guildhall_lane_refused_total").increment(1);
+            tracing::warn!(guild = %self.family.guild(), full, "the lane took no job");
+        }
+    }
+}

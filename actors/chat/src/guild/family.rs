@@ -1,0 +1,286 @@
+//! A guild's family of processes, and where all of them are found.
+//!
+//! ```text
+//! guilds (dynamic supervisor) ─┬─ family 7 (rest for one) ─┬─ lane 7
+//!                              │                           ├─ relay 7
+//!                              ├─ family 8 …               └─ guild 7
+//! ```
+//!
+//! Rest for one, in this order: a guild that dies takes nobody along; a relay that dies takes the
+//! guild along, which loads again; a lane that dies may have lost events, so the relay must go too
+//! (its sessions are told so). When the guild ends by itself (it was deleted) the family ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster::{Directory, Located};
+use metrics::gauge;
+use model::GuildId;
+use otp::{
+    AutoShutdown, ChildSpec, DynamicSupervisor, DynamicSupervisorRef, Node, Options, Registry,
+    Restart, ServerRef, StartError, Supervisor, SupervisorError, SupervisorRef,
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::lane::{self, Lane, LaneArgs};
+use super::{GuildArgs, GuildServer, MAILBOX_MAX};
+use crate::chat::Chat;
+use crate::error::{ChatError, Result};
+use crate::relay::{Relay, RelayHandle};
+
+/// Name of the supervisor of all families.
+pub const SUPERVISOR: &str = "guilds";
+
+/// Most guilds running on a node; requests to further ones get [`ChatError::Busy`]. Gauge
+/// `guildhall_guilds`.
+pub const GUILDS_MAX: usize = 200_000;
+
+/// Restarts of a family's processes within [`RESTART_PERIOD`] after which the family is given up;
+/// the next request starts it anew, its sessions are invalidated.
+pub const FAMILY_RESTARTS_MAX: usize = 30;
+
+/// Restarts of whole families within [`RESTART_PERIOD`]; only families that are killed count.
+pub const GUILDS_RESTARTS_MAX: usize = 1_000;
+
+/// Time within which restarts are counted.
+pub const RESTART_PERIOD: Duration = Duration::from_secs(10);
+
+/// What the processes of one guild share, and what outlives each of them.
+pub struct Family {
+    guild: GuildId,
+    relay: RelayHandle,
+    lane: Mutex<Option<ServerRef<Lane>>>,
+    /// Loads of the guild so far.
+    generation: AtomicU64,
+    /// The newest generation of which a batch failed: memory of that load is ahead of the store.
+    failed: AtomicU64,
+}
+
+impl Family {
+    fn new(guild: GuildId) -> Self {
+        Self {
+            guild,
+            relay: RelayHandle::new(guild),
+            lane: Mutex::new(None),
+            generation: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn guild(&self) -> GuildId {
+        self.guild
+    }
+
+    pub(crate) fn relay(&self) -> &RelayHandle {
+        &self.relay
+    }
+
+    pub(crate) fn lane(&self) -> Option<ServerRef<Lane>> {
+        self.lane.lock().clone()
+    }
+
+    pub(crate) fn lane_is(&self, lane: ServerRef<Lane>) {
+        *self.lane.lock() = Some(lane);
+    }
+
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// A batch of this load failed; nothing of what the load has in memory can be relied on.
+    pub(crate) fn fail(&self, generation: u64) {
+        self.failed.fetch_max(generation, Ordering::AcqRel);
+    }
+
+    /// Whether a batch of this load (0 = not loaded yet) failed.
+    pub(crate) fn has_failed(&self, generation: u64) -> bool {
+        generation > 0 && self.failed.load(Ordering::Acquire) >= generation
+    }
+}
+
+/// All guilds of a node: finds the process of a guild, and starts its family on demand. Clones
+/// share it.
+#[derive(Clone)]
+pub struct Guilds {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Node,
+    directory: Directory<GuildId>,
+    families: Registry<GuildId>,
+    draining: std::sync::atomic::AtomicBool,
+}
+
+impl std::fmt::Debug for Guilds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guilds")
+            .field("running", &self.len())
+            .finish()
+    }
+}
+
+impl Guilds {
+    /// No guilds yet; their supervisor is yet to be started on `node` with [`Guilds::child_spec`].
+    pub fn new(node: &Node) -> Self {
+        let inner = Inner {
+            node: node.clone(),
+            directory: Directory::single(node, |guild: &GuildId| guild.get()),
+            families: Registry::new(node),
+            draining: false.into(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// How the supervisor of the families is started.
+    pub fn child_spec(&self) -> ChildSpec {
+        let describe = || {
+            DynamicSupervisor::new()
+                .max_children(GUILDS_MAX)
+                .intensity(GUILDS_RESTARTS_MAX, RESTART_PERIOD)
+        };
+        ChildSpec::dynamic_supervisor(SUPERVISOR, describe)
+            .options(|| Options::new().name(SUPERVISOR).label("guilds supervisor"))
+    }
+
+    /// How many guilds run.
+    pub fn len(&self) -> usize {
+        self.inner.directory.registry().len()
+    }
+
+    /// Whether none runs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ids of the guilds that run, in no order.
+    pub fn ids(&self) -> Vec<GuildId> {
+        self.inner.directory.registry().keys()
+    }
+
+    /// The process of a guild, if it runs here.
+    pub fn lookup(&self, guild: GuildId) -> Option<ServerRef<GuildServer>> {
+        self.inner.directory.registry().lookup_ref(&guild)
+    }
+
+    pub(crate) fn count(&self) {
+        gauge!("guildhall_guilds").set(self.len() as f64);
+    }
+
+    /// Updates the gauge for a guild that is about to end.
+    pub(crate) fn count_without_one(&self) {
+        gauge!("guildhall_guilds").set(self.len().saturating_sub(1) as f64);
+    }
+
+    /// Starts no family from here on.
+    pub(crate) fn refuse_new(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+    }
+
+    /// The process of a guild, started or waited for until `deadline`.
+    ///
+    /// # Errors
+    /// [`ChatError::Unavailable`]: it is another node's, or does not come up; [`ChatError::Busy`]:
+    /// too many guilds run.
+    pub(crate) async fn running(
+        &self,
+        chat: &Chat,
+        guild: GuildId,
+        deadline: Instant,
+    ) -> Result<ServerRef<GuildServer>> {
+        let inner = &self.inner;
+        loop {
+            match inner.directory.locate(&guild) {
+                Located::Running(pid) => {
+                    if let Some(server) = inner.node.server_ref(pid) {
+                        return Ok(server);
+                    }
+                }
+                Located::Here => {}
+                Located::Elsewhere(_) | Located::Nowhere => return Err(ChatError::Unavailable),
+            }
+            if Instant::now() >= deadline || inner.draining.load(Ordering::Acquire) {
+                return Err(ChatError::Unavailable);
+            }
+            let family = inner.families.lookup(&guild);
+            match family.and_then(|pid| SupervisorRef::from_pid(&inner.node, pid)) {
+                // It is being restarted: the supervisor answers when it has dealt with that.
+                Some(family) => {
+                    let _ = tokio::time::timeout_at(deadline, family.which_children()).await;
+                    tokio::task::yield_now().await;
+                }
+                None => self.start(chat, guild).await?,
+            }
+        }
+    }
+
+    async fn start(&self, chat: &Chat, guild: GuildId) -> Result<()> {
+        let inner = &self.inner;
+        let supervisor = DynamicSupervisorRef::whereis(&inner.node, SUPERVISOR);
+        let supervisor = supervisor.ok_or(ChatError::Unavailable)?;
+        let family = Arc::new(Family::new(guild));
+        let (chat, guilds) = (chat.clone(), inner.directory.registry().clone());
+        let families = inner.families.clone();
+        let spec = ChildSpec::supervisor("family", move || describe(&chat, &family, &guilds))
+            .options(move || {
+                Options::new()
+                    .label(format!("family {guild}"))
+                    .register_in(&families, guild)
+            })
+            .restart(Restart::Transient);
+        match supervisor.start_child(spec).await {
+            // Somebody else was faster.
+            Ok(_) | Err(SupervisorError::Start(StartError::AlreadyStarted(_))) => Ok(()),
+            Err(SupervisorError::MaxChildren) => Err(ChatError::Busy),
+            Err(error) => {
+                tracing::warn!(%guild, %error, "a guild does not start");
+                Err(ChatError::Unavailable)
+            }
+        }
+    }
+}
+
+/// The supervisor of one guild's processes.
+fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Supervisor {
+    let guild = family.guild;
+    let lane = {
+        let (chat, family) = (chat.clone(), Arc::clone(family));
+        ChildSpec::worker::<Lane>("lane", move || LaneArgs {
+            chat: chat.clone(),
+            family: Arc::clone(&family),
+        })
+        .options(move || {
+            let options = Options::new().label(format!("lane {guild}"));
+            options.mailbox_max(lane::DEPTH_MAX + lane::DEPTH_SLACK)
+        })
+    };
+    let relay = {
+        let (args, options) = (family.relay.clone(), family.relay.clone());
+        ChildSpec::worker::<Relay>("relay", move || args.args()).options(move || options.options())
+    };
+    let server = {
+        let (chat, family, guilds) = (chat.clone(), Arc::clone(family), guilds.clone());
+        ChildSpec::worker::<GuildServer>("guild", move || GuildArgs {
+            chat: chat.clone(),
+            family: Arc::clone(&family),
+        })
+        .options(move || {
+            let options = Options::new()
+                .label(format!("guild {guild}"))
+                .mailbox_max(MAILBOX_MAX);
+            options.register_in(&guilds, guild)
+        })
+        .restart(Restart::Transient)
+        .significant(true)
+    };
+    Supervisor::rest_for_one()
+        .intensity(FAMILY_RESTARTS_MAX, RESTART_PERIOD)
+        .auto_shutdown(AutoShutdown::AnySignificant)
+        .child(lane)
+        .child(relay)
+        .child(server)
+}

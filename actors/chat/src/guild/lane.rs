@@ -1,0 +1,311 @@
+//! The Lane process: one per guild, settles its changes in order.
+//!
+//! ```text
+//! Guild ──batch──▶ store (at once, pipelined)
+//!   └─────job────▶ [Lane] wait until durable ─▶ reply to the caller ─▶ Relay
+//! ```
+//!
+//! * Started by the guild's family supervisor, before relay and guild.
+//! * Outlives a crash of the guild: what was handed over is settled, answered and published all
+//!   the same, and the guild that starts next waits for that ([`Message::Barrier`]).
+//! * When it dies itself, events may be lost; so its supervisor then starts the relay anew as well,
+//!   which invalidates the sessions honestly, and the guild.
+//! * It calls the data service (to wait for commits and read messages back); it hands orders to
+//!   the relay.
+//! * Its mailbox is the queue of commits under way: above [`DEPTH_MAX`] the guild refuses requests,
+//!   at [`DEPTH_MAX`] + [`DEPTH_SLACK`] it drops what needs no answer. Gauge
+//!   `guildhall_lane_jobs`.
+//! * Next hop: [`crate::relay`].
+
+use std::sync::Arc;
+
+use metrics::{counter, gauge};
+use model::member::PartialMember;
+use model::message::Message as ChatMessage;
+use model::{ChannelId, Id, MessageId, UserId};
+use otp::{Context, GenServer, Init, Next, Pid};
+use storage::data_service::Acknowledged;
+
+use super::command::Answer;
+use super::family::Family;
+use super::reply::Reply;
+use super::state;
+use crate::chat::Chat;
+use crate::error::{ChatError, Missing, Result};
+use crate::history;
+use crate::relay::Order;
+
+/// Jobs waiting above which the guild answers [`ChatError::Busy`].
+pub const DEPTH_MAX: usize = 4_096;
+
+/// Room above [`DEPTH_MAX`] for what needs no answer: presence, unsubscribing sessions.
+pub const DEPTH_SLACK: usize = 4_096;
+
+// ── Messages ──────────────────────────────────────────────────────────────────────────────────
+
+/// What a lane is sent; only its guild does.
+#[derive(Debug)]
+pub enum Message {
+    /// Settle this, after everything before.
+    Job(Box<Job>),
+    /// Answer when everything before is settled.
+    Barrier(otp::From<()>),
+}
+
+/// One change on its way: a batch at the store, and what is to be done when it is durable.
+#[derive(Debug)]
+pub struct Job {
+    generation: u64,
+    commit: Option<Acknowledged>,
+    steps: Vec<Step>,
+    settle: Settle,
+    _counted: Counted,
+}
+
+/// Something to be done when the batch is durable.
+#[derive(Debug)]
+pub enum Step {
+    /// For the relay.
+    Order(Order),
+    /// Read the message back and publish MESSAGE_UPDATE.
+    Update {
+        /// Where.
+        channel: ChannelId,
+        /// Which.
+        message: MessageId,
+        /// The author's membership.
+        member: Option<Box<PartialMember>>,
+        /// Whether it is also the answer.
+        answers: bool,
+    },
+    /// Remove the messages of these channels, which are gone with their guild.
+    Purge(Vec<ChannelId>),
+}
+
+/// Who is told how it went.
+#[derive(Debug)]
+pub enum Settle {
+    /// Nobody.
+    Nothing,
+    /// The caller of a command.
+    Answer {
+        /// Its handle.
+        reply: Reply<Answer>,
+        /// What it gets.
+        answer: Box<Answer>,
+        /// Whose `me` flags it is shown.
+        reader: Option<UserId>,
+    },
+    /// A session that subscribes gets the pid of the relay.
+    Subscribed(Reply<Pid>),
+}
+
+impl Job {
+    pub(crate) fn new(
+        generation: u64,
+        commit: Option<Acknowledged>,
+        steps: Vec<Step>,
+        mut settle: Settle,
+    ) -> Self {
+        if commit.is_some()
+            && let Settle::Answer { reply, .. } = &mut settle
+        {
+            reply.submitted();
+        }
+        Self {
+            generation,
+            commit,
+            steps,
+            settle,
+            _counted: Counted::new(),
+        }
+    }
+}
+
+impl Settle {
+    fn refuse(self, error: ChatError) {
+        match self {
+            Self::Nothing => {}
+            Self::Answer { reply, .. } => reply.send(Err(error)),
+            Self::Subscribed(reply) => reply.send(Err(error)),
+        }
+    }
+}
+
+/// A job in the gauge of jobs, for as long as it exists.
+#[derive(Debug)]
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        gauge!("guildhall_lane_jobs").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        gauge!("guildhall_lane_jobs").decrement(1.0);
+    }
+}
+
+// ── Server ────────────────────────────────────────────────────────────────────────────────────
+
+/// What a lane is started with.
+pub struct LaneArgs {
+    pub(crate) chat: Chat,
+    pub(crate) family: Arc<Family>,
+}
+
+/// The lane process.
+pub struct Lane {
+    chat: Chat,
+    family: Arc<Family>,
+}
+
+impl GenServer for Lane {
+    type Args = LaneArgs;
+    type Message = Message;
+
+    async fn init(args: LaneArgs, ctx: &mut Context<Self>) -> Init<Self> {
+        args.family.lane_is(ctx.self_ref());
+        Init::Ok(Self {
+            chat: args.chat,
+            family: args.family,
+        })
+    }
+
+    async fn handle(&mut self, message: Message, _ctx: &mut Context<Self>) -> Next<Self> {
+        match message {
+            Message::Job(job) => self.settle(*job).await,
+            Message::Barrier(from) => from.reply(()),
+        }
+        Next::Go
+    }
+}
+
+impl Lane {
+    async fn settle(&mut self, job: Job) {
+        let Job {
+            generation,
+            commit,
+            steps,
+            settle,
+            _counted,
+        } = job;
+        let outcome = match commit {
+            Some(commit) => commit.await.map_err(ChatError::from),
+            // The answer may show what a failed batch before it left in the guild's memory. Dropped,
+            // the request is asked again.
+            None if self.family.has_failed(generation) && !matches!(settle, Settle::Nothing) => {
+                return;
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = outcome {
+            // A row that was deleted meanwhile fails the batch, but memory is not ahead of it.
+            if !matches!(error, ChatError::NotFound(_)) {
+                self.family.fail(generation);
+                counter!("guildhall_lane_failures_total").increment(1);
+                tracing::warn!(guild = %self.family.guild(), %error, "a change did not become durable");
+            }
+            return settle.refuse(error);
+        }
+        self.finish(steps, settle).await;
+    }
+
+    /// Everything is durable: answer, then publish.
+    async fn finish(&mut self, steps: Vec<Step>, settle: Settle) {
+        let reader = match &settle {
+            Settle::Answer { reader, .. } => *reader,
+            Settle::Nothing | Settle::Subscribed(_) => None,
+        };
+        let mut orders = Vec::with_capacity(steps.len());
+        let mut shown = None;
+        let mut purge = Vec::new();
+        for step in steps {
+            match step {
+                Step::Order(order) => orders.push(order),
+                Step::Update {
+                    channel,
+                    message,
+                    member,
+                    answers,
+                } => {
+                    let found = self.read_back(channel, message, reader).await;
+                    if let Ok(message) = &found {
+                        orders.push(Order::Publish(Arc::new(
+                            self.update_event(message.clone(), member),
+                        )));
+                    }
+                    if answers {
+                        shown = Some(found);
+                    } else if let Err(error) = found
+                        && error != ChatError::NotFound(Missing::Message)
+                    {
+                        tracing::warn!(%channel, %message, %error, "a changed message was not published");
+                    }
+                }
+                Step::Purge(channels) => purge = channels,
+            }
+        }
+        for order in &orders {
+            if let Order::Publish(event) = order {
+                counter!("guildhall_events_published_total", "event" => event.name).increment(1);
+            }
+        }
+        match settle {
+            Settle::Nothing => self.family.relay().deliver(orders),
+            Settle::Answer { reply, answer, .. } => {
+                reply.send(match shown {
+                    Some(found) => found.map(|message| Answer::Message(Box::new(message))),
+                    None => Ok(*answer),
+                });
+                self.family.relay().deliver(orders);
+            }
+            // The pid is read before the order is handed over, see the relay.
+            Settle::Subscribed(reply) => match self.family.relay().pid() {
+                Some(pid) => {
+                    self.family.relay().deliver(orders);
+                    reply.send(Ok(pid));
+                }
+                None => reply.send(Err(ChatError::Unavailable)),
+            },
+        }
+        if !purge.is_empty() {
+            for channel in purge {
+                self.chat.forget_channel(channel);
+            }
+            history::resume_purges(&self.chat);
+        }
+    }
+
+    /// The message as it is stored now.
+    async fn read_back(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        reader: Option<UserId>,
+    ) -> Result<ChatMessage> {
+        let record = self.chat.data().message(channel, message).await?;
+        let record = record.ok_or(ChatError::NotFound(Missing::Message))?;
+        let reader = reader.unwrap_or(Id::new(1));
+        let mut messages = history::hydrate(&self.chat, channel, reader, vec![record]).await?;
+        messages.pop().ok_or(ChatError::NotFound(Missing::Message))
+    }
+
+    fn update_event(
+        &self,
+        mut message: ChatMessage,
+        member: Option<Box<PartialMember>>,
+    ) -> model::event::Encoded {
+        let guild = self.family.guild();
+        message.guild_id = Some(guild);
+        message.member = member.map(|member| *member);
+        // The event is for everyone: nobody's own reactions are marked in it.
+        for reaction in &mut message.reactions {
+            reaction.me = false;
+        }
+        state::message_event("MESSAGE_UPDATE", guild, &message)
+    }
+}

@@ -1,0 +1,438 @@
+//! The rules of a guild, pure: a command and the time in, an answer and effects out. No async, no
+//! clock, no randomness but the ids that are passed in.
+//!
+//! ```text
+//! Command ──▶ [GuildState] ──▶ Ok(Answer) + effects (rows to write, events, new views), or
+//!                         └──▶ Err: nothing was changed, there are no effects
+//! ```
+//!
+//! Who may do what follows Discord's docs (Permissions; each resource's page); one file per noun.
+
+mod authority;
+mod channels;
+mod events;
+mod members;
+mod messages;
+mod nonces;
+mod overwrites;
+mod pins;
+mod reactions;
+mod roles;
+mod settings;
+mod slow_mode;
+mod snapshot;
+mod visibility;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use model::channel::Channel;
+use model::event::Encoded;
+use model::guild::{Guild, GuildView};
+use model::member::{Member, MemberRecord, PartialMember};
+use model::message::Message;
+use model::permissions::Permissions;
+use model::presence::{Presence, Status};
+use model::role::Role;
+use model::user::User;
+use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
+use storage::store::{GuildSnapshot, Write};
+
+pub(crate) use events::message_event;
+pub use nonces::NONCES_MAX;
+pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
+pub use snapshot::{MEMBERS_LISTED_MAX, SnapshotWants};
+
+use authority::{Asker, check};
+use nonces::NonceWindow;
+use slow_mode::SlowMode;
+
+use crate::error::{ChatError, Missing, Result};
+use crate::guild::command::{Actor, Answer, Command};
+use crate::ids::Ids;
+use crate::relay::View;
+
+/// What a command does besides its answer, in order. The lane carries it out when the writes are
+/// durable.
+#[derive(Debug)]
+pub enum Effect {
+    /// A row to write; all writes of a command are one batch.
+    Write(Write),
+    /// An event for those who may see it.
+    Publish(Encoded),
+    /// MESSAGE_UPDATE with the message as it stands after the batch, read back from the store.
+    PublishUpdate {
+        /// Where.
+        channel: ChannelId,
+        /// Which.
+        message: MessageId,
+        /// The author's membership, for the event.
+        member: Option<Box<PartialMember>>,
+        /// Whether the message is also the answer to the command.
+        answers: bool,
+    },
+    /// From here on these users see these channels.
+    Views(Vec<(UserId, Arc<View>)>),
+    /// From here on the user's sessions get nothing of the guild.
+    Remove(UserId),
+    /// The guild is gone; so are the messages of these channels, to be purged.
+    Clear(Vec<ChannelId>),
+}
+
+/// The circumstances of one command, and what comes of it.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Unix milliseconds.
+    pub now_ms: u64,
+    /// Where new ids come from.
+    pub ids: &'a Ids,
+    /// What is to be done, in order.
+    pub effects: Vec<Effect>,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn at `now_ms` without effects yet.
+    pub fn new(now_ms: u64, ids: &'a Ids) -> Self {
+        Self {
+            now_ms,
+            ids,
+            effects: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        self.effects.push(Effect::Write(write));
+    }
+
+    fn publish(&mut self, event: Encoded) {
+        self.effects.push(Effect::Publish(event));
+    }
+}
+
+/// A member and its user.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    record: MemberRecord,
+    user: User,
+}
+
+impl Row {
+    fn member(&self) -> Member {
+        self.record.with_user(&self.user)
+    }
+}
+
+/// A member's presence as others see it.
+#[derive(Debug, Clone, PartialEq)]
+struct Shown {
+    presence: Presence,
+    client_status: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Everything a guild knows but its messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuildState {
+    guild: Guild,
+    /// At most [`model::limits::ROLES_MAX`]; full: [`crate::error::Refusal::RolesMax`].
+    roles: BTreeMap<RoleId, Role>,
+    /// At most [`model::limits::CHANNELS_MAX`]; full: [`crate::error::Refusal::ChannelsMax`].
+    channels: BTreeMap<ChannelId, Channel>,
+    /// At most `guild.max_members`; full: [`crate::error::Refusal::MembersMax`].
+    members: BTreeMap<UserId, Row>,
+    /// Members who are there; at most one per member.
+    presences: HashMap<UserId, Shown>,
+    nonces: NonceWindow,
+    slow_mode: SlowMode,
+    public_url: Arc<str>,
+    deleted: bool,
+}
+
+impl GuildState {
+    /// The state a guild starts with. Attachment links will begin with `public_url`.
+    pub fn new(snapshot: GuildSnapshot, public_url: Arc<str>) -> Self {
+        let members = snapshot.members.into_iter();
+        Self {
+            guild: snapshot.guild,
+            roles: snapshot
+                .roles
+                .into_iter()
+                .map(|role| (role.id, role))
+                .collect(),
+            channels: snapshot
+                .channels
+                .into_iter()
+                .map(|channel| (channel.id, channel))
+                .collect(),
+            members: members
+                .map(|(record, user)| (record.user_id, Row { record, user }))
+                .collect(),
+            presences: HashMap::new(),
+            nonces: NonceWindow::default(),
+            slow_mode: SlowMode::default(),
+            public_url,
+            deleted: false,
+        }
+    }
+
+    /// The guild's id.
+    pub fn id(&self) -> GuildId {
+        self.guild.id
+    }
+
+    /// Whether [`Command::DeleteGuild`] was applied; nothing can be asked any more.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
+    /// Ids of all members.
+    pub fn member_ids(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.members.keys().copied()
+    }
+
+    /// The channels in which something was said in the last `window_ms`, latest first.
+    pub fn recent_channels(&self, now_ms: u64, window_ms: u64) -> Vec<ChannelId> {
+        let since = now_ms.saturating_sub(window_ms);
+        let mut recent: Vec<(MessageId, ChannelId)> = self
+            .channels
+            .values()
+            .filter_map(|channel| Some((channel.last_message_id?, channel.id)))
+            .filter(|(message, _)| model::snowflake::timestamp_ms(*message) >= since)
+            .collect();
+        recent.sort_unstable_by(|a, b| b.cmp(a));
+        recent.into_iter().map(|(_, channel)| channel).collect()
+    }
+
+    /// Takes over what a stored message says about nonces and slow mode, after a restart.
+    pub fn remember_message(&mut self, message: &Message) {
+        let at_ms = model::snowflake::timestamp_ms(message.id);
+        self.nonces.remember(at_ms, message);
+        let slow = self
+            .channels
+            .get(&message.channel_id)
+            .map_or(0, |channel| channel.rate_limit_per_user);
+        if slow > 0 {
+            self.slow_mode
+                .posted(message.channel_id, message.author.id, at_ms, slow);
+        }
+    }
+
+    /// Carries out one command.
+    ///
+    /// # Errors
+    /// As the rules say; then nothing was changed and `turn` has no effects.
+    pub fn apply(&mut self, turn: &mut Turn<'_>, actor: Actor, command: Command) -> Result<Answer> {
+        if self.deleted {
+            return Err(ChatError::NotFound(Missing::Guild));
+        }
+        if let Command::SetPresence {
+            user,
+            presence,
+            client_status,
+        } = command
+        {
+            self.set_presence(turn, user, presence, client_status);
+            return Ok(Answer::Done);
+        }
+        let asker = self.asker(actor, turn.now_ms)?;
+        match command {
+            Command::PostMessage {
+                channel,
+                draft,
+                reply_to,
+            } => self.post_message(
+                turn,
+                asker,
+                channel,
+                *draft,
+                reply_to.map(|message| *message),
+            ),
+            Command::EditMessage { record, patch } => {
+                self.edit_message(turn, asker, &record, *patch)
+            }
+            Command::DeleteMessage {
+                channel,
+                message,
+                author,
+            } => self.delete_message(turn, asker, channel, message, author),
+            Command::BulkDelete { channel, messages } => {
+                self.bulk_delete(turn, asker, channel, messages)
+            }
+            Command::AddReaction {
+                channel,
+                message,
+                author,
+                emoji,
+                kinds,
+                known,
+                already,
+            } => {
+                let asked = reactions::Asked {
+                    channel,
+                    message,
+                    author,
+                    emoji,
+                    kinds,
+                    known,
+                    already,
+                };
+                self.add_reaction(turn, asker, asked)
+            }
+            Command::RemoveReaction {
+                channel,
+                message,
+                user,
+                emoji,
+            } => self.remove_reaction(turn, asker, channel, message, user, emoji),
+            Command::ClearReactions {
+                channel,
+                message,
+                emoji,
+            } => self.clear_reactions(turn, asker, channel, message, emoji),
+            Command::SetPinned {
+                record,
+                pinned,
+                pins,
+            } => self.set_pinned(turn, asker, &record, pinned, pins),
+            Command::Typing { channel } => self.typing(turn, asker, channel),
+            Command::Access { channel, needs } => self
+                .allowed_in(&asker, channel, needs)
+                .map(|(_, has)| Answer::Permissions(has)),
+            Command::GuildAccess { needs } => {
+                asker.needs(needs)?;
+                Ok(Answer::Permissions(asker.base))
+            }
+            Command::Guild { with_counts } => Ok(Answer::Guild(Box::new(self.view(with_counts)))),
+            Command::ModifyGuild(patch) => self.modify_guild(turn, asker, *patch),
+            Command::DeleteGuild => self.delete_guild(turn, asker),
+            Command::Leave => self.leave(turn, asker),
+            Command::Channels => Ok(Answer::Channels(self.channels_for(&asker))),
+            Command::Channel(id) => {
+                let (channel, _) = self.seen(&asker, id)?;
+                Ok(Answer::Channel(Box::new(channel.clone())))
+            }
+            Command::CreateChannel(patch) => self.create_channel(turn, asker, *patch),
+            Command::ModifyChannel(id, patch) => self.modify_channel(turn, asker, id, *patch),
+            Command::DeleteChannel(id) => self.delete_channel(turn, asker, id),
+            Command::MoveChannels(moves) => self.move_channels(turn, asker, &moves),
+            Command::PutOverwrite(id, overwrite) => self.put_overwrite(turn, asker, id, overwrite),
+            Command::DeleteOverwrite(id, target) => self.delete_overwrite(turn, asker, id, target),
+            Command::Roles => Ok(Answer::Roles(self.roles_in_order())),
+            Command::Role(id) => Ok(Answer::Role(Box::new(self.role(id)?.clone()))),
+            Command::CreateRole(patch) => self.create_role(turn, asker, *patch),
+            Command::ModifyRole(id, patch) => self.modify_role(turn, asker, id, *patch),
+            Command::DeleteRole(id) => self.delete_role(turn, asker, id),
+            Command::MoveRoles(moves) => self.move_roles(turn, asker, &moves),
+            Command::Member(user) => Ok(Answer::Member(Box::new(self.row(user)?.member()))),
+            Command::Members { after, limit } => {
+                Ok(Answer::Members(self.members_after(after, limit)))
+            }
+            Command::SearchMembers { query, limit } => {
+                Ok(Answer::Members(self.members_named(&query, limit)))
+            }
+            Command::AddMember(user) => self.add_member(turn, asker, *user),
+            Command::ModifyMember(user, patch) => self.modify_member(turn, asker, user, *patch),
+            Command::AddMemberRole(user, role) => {
+                self.change_member_role(turn, asker, user, role, true)
+            }
+            Command::RemoveMemberRole(user, role) => {
+                self.change_member_role(turn, asker, user, role, false)
+            }
+            Command::Kick(user) => self.kick(turn, asker, user),
+            Command::Ban {
+                user,
+                record,
+                messages,
+            } => self.ban(turn, asker, &user, record, messages),
+            Command::Unban(user) => self.unban(turn, asker, &user),
+            // Answered above, before the asker is resolved: nobody asks for it.
+            Command::SetPresence { .. } => Ok(Answer::Done),
+            Command::RequestMembers(request) => {
+                Ok(Answer::Chunk(Box::new(self.request_members(&request))))
+            }
+        }
+    }
+
+    // ── Reads ─────────────────────────────────────────────────────────────────────────────────
+
+    fn row(&self, user: UserId) -> Result<&Row> {
+        self.members
+            .get(&user)
+            .ok_or(ChatError::NotFound(Missing::Member))
+    }
+
+    fn role(&self, id: RoleId) -> Result<&Role> {
+        self.roles
+            .get(&id)
+            .ok_or(ChatError::NotFound(Missing::Role))
+    }
+
+    fn partial(&self, user: UserId) -> Option<PartialMember> {
+        self.members.get(&user).map(|row| row.record.partial())
+    }
+
+    fn roles_in_order(&self) -> Vec<Role> {
+        let mut roles: Vec<Role> = self.roles.values().cloned().collect();
+        roles.sort_unstable_by_key(Role::rank);
+        roles
+    }
+
+    fn channels_for(&self, asker: &Asker) -> Vec<Channel> {
+        let visible = self.channels.values().filter(|channel| {
+            self.permissions_in(asker, channel)
+                .contains(Permissions::VIEW_CHANNEL)
+        });
+        in_position_order(visible)
+    }
+
+    fn view(&self, with_counts: bool) -> GuildView {
+        GuildView {
+            guild: self.guild.clone(),
+            roles: self.roles_in_order(),
+            emojis: Vec::new(),
+            stickers: Vec::new(),
+            approximate_member_count: with_counts.then_some(self.members.len() as u64),
+            approximate_presence_count: with_counts.then_some(self.presences.len() as u64),
+        }
+    }
+
+    // ── Presence ──────────────────────────────────────────────────────────────────────────────
+
+    fn set_presence(
+        &mut self,
+        turn: &mut Turn<'_>,
+        user: UserId,
+        presence: Option<Presence>,
+        client_status: serde_json::Map<String, serde_json::Value>,
+    ) {
+        if !self.members.contains_key(&user) {
+            return;
+        }
+        let shown = presence.map(|presence| Presence {
+            status: presence.status.shown(),
+            ..presence
+        });
+        let shown = shown.filter(|presence| presence.status != Status::Offline);
+        let shown = shown.map(|presence| Shown {
+            presence,
+            client_status,
+        });
+        if self.presences.get(&user) == shown.as_ref() {
+            return;
+        }
+        turn.publish(self.presence_update(user, shown.as_ref()));
+        match shown {
+            Some(shown) => drop(self.presences.insert(user, shown)),
+            None => drop(self.presences.remove(&user)),
+        }
+    }
+}
+
+/// Channels as clients list them: by position, then by id.
+fn in_position_order<'c>(channels: impl Iterator<Item = &'c Channel>) -> Vec<Channel> {
+    let mut channels: Vec<Channel> = channels.cloned().collect();
+    channels.sort_unstable_by_key(|channel| (channel.position, channel.id));
+    channels
+}
+
+#[cfg(test)]
+mod tests;

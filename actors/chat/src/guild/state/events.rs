@@ -1,0 +1,303 @@
+//! The events a guild publishes, each with its audience and intent (Discord docs, Gateway Events;
+//! Gateway, "List of Intents").
+
+use std::sync::Arc;
+
+use model::channel::Channel;
+use model::emoji::ReactionEmoji;
+use model::event::{Audience, Class, Encoded};
+use model::intents::Intents;
+use model::member::Member;
+use model::message::Message;
+use model::presence::{PresenceUpdate, PresenceUser, Status};
+use model::role::Role;
+use model::user::User;
+use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{GuildState, Row, Shown};
+
+/// A member with the guild it is of.
+#[derive(Serialize)]
+struct MemberOf<'a> {
+    guild_id: GuildId,
+    #[serde(flatten)]
+    member: &'a Member,
+}
+
+/// MESSAGE_CREATE or MESSAGE_UPDATE of a whole message that has `guild_id` and `member` set.
+/// Sessions without MESSAGE_CONTENT get it blank, unless their user wrote it or is mentioned.
+pub(crate) fn message_event(name: &'static str, guild: GuildId, message: &Message) -> Encoded {
+    let audience = Audience::Channel(message.channel_id);
+    let event = Encoded::new(
+        name,
+        Some(guild),
+        audience,
+        Intents::GUILD_MESSAGES,
+        message,
+    );
+    let blank = blank(message);
+    if blank == *message {
+        return event;
+    }
+    let mentioned = message.mentions.iter().map(|user| user.id);
+    event.redacted(&blank, std::iter::once(message.author.id).chain(mentioned))
+}
+
+/// The message without what MESSAGE_CONTENT covers (Discord docs, Gateway, "Message Content
+/// Intent"); so is the message it answers.
+fn blank(message: &Message) -> Message {
+    let mut blank = message.clone();
+    blank.content.clear();
+    blank.embeds.clear();
+    blank.attachments.clear();
+    blank.components.clear();
+    if let Some(Some(answered)) = &mut blank.referenced_message {
+        **answered = self::blank(answered);
+    }
+    blank
+}
+
+impl GuildState {
+    fn event(
+        &self,
+        name: &'static str,
+        audience: Audience,
+        intents: Intents,
+        data: &impl Serialize,
+    ) -> Encoded {
+        Encoded::new(name, Some(self.guild.id), audience, intents, data)
+    }
+
+    fn of_guild(&self, name: &'static str, intents: Intents, data: &impl Serialize) -> Encoded {
+        self.event(name, Audience::Guild, intents, data)
+    }
+
+    fn of_channel(
+        &self,
+        name: &'static str,
+        channel: ChannelId,
+        intents: Intents,
+        data: &Value,
+    ) -> Encoded {
+        self.event(name, Audience::Channel(channel), intents, data)
+    }
+
+    // ── Messages ──────────────────────────────────────────────────────────────────────────────
+
+    /// MESSAGE_CREATE of a message as it is answered to its author.
+    pub(super) fn message_create(&self, message: &Message) -> Encoded {
+        let mut message = message.clone();
+        message.guild_id = Some(self.guild.id);
+        message.member = self.partial(message.author.id);
+        message_event("MESSAGE_CREATE", self.guild.id, &message)
+    }
+
+    pub(super) fn message_delete(&self, channel: ChannelId, message: MessageId) -> Encoded {
+        let data = json!({"id": message, "channel_id": channel, "guild_id": self.guild.id});
+        self.of_channel("MESSAGE_DELETE", channel, Intents::GUILD_MESSAGES, &data)
+    }
+
+    pub(super) fn message_delete_bulk(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Encoded {
+        let data = json!({"ids": messages, "channel_id": channel, "guild_id": self.guild.id});
+        self.of_channel(
+            "MESSAGE_DELETE_BULK",
+            channel,
+            Intents::GUILD_MESSAGES,
+            &data,
+        )
+    }
+
+    pub(super) fn reaction_add(
+        &self,
+        row: &Row,
+        channel: ChannelId,
+        message: MessageId,
+        author: UserId,
+        emoji: &ReactionEmoji,
+    ) -> Encoded {
+        let data = json!({
+            "user_id": row.record.user_id,
+            "channel_id": channel,
+            "message_id": message,
+            "guild_id": self.guild.id,
+            "member": row.member(),
+            "emoji": emoji,
+            "message_author_id": author,
+            "burst": false,
+            "burst_colors": [],
+            "type": 0,
+        });
+        self.of_channel(
+            "MESSAGE_REACTION_ADD",
+            channel,
+            Intents::GUILD_MESSAGE_REACTIONS,
+            &data,
+        )
+    }
+
+    pub(super) fn reaction_remove(
+        &self,
+        user: UserId,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+    ) -> Encoded {
+        let data = json!({
+            "user_id": user,
+            "channel_id": channel,
+            "message_id": message,
+            "guild_id": self.guild.id,
+            "emoji": emoji,
+            "burst": false,
+            "type": 0,
+        });
+        self.of_channel(
+            "MESSAGE_REACTION_REMOVE",
+            channel,
+            Intents::GUILD_MESSAGE_REACTIONS,
+            &data,
+        )
+    }
+
+    pub(super) fn reactions_cleared(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: Option<&ReactionEmoji>,
+    ) -> Encoded {
+        let mut data =
+            json!({"channel_id": channel, "message_id": message, "guild_id": self.guild.id});
+        let name = match emoji {
+            Some(emoji) => {
+                data["emoji"] = json!(emoji);
+                "MESSAGE_REACTION_REMOVE_EMOJI"
+            }
+            None => "MESSAGE_REACTION_REMOVE_ALL",
+        };
+        self.of_channel(name, channel, Intents::GUILD_MESSAGE_REACTIONS, &data)
+    }
+
+    pub(super) fn pins_update(&self, channel: &Channel) -> Encoded {
+        let data = json!({
+            "guild_id": self.guild.id,
+            "channel_id": channel.id,
+            "last_pin_timestamp": channel.last_pin_timestamp,
+        });
+        self.of_channel("CHANNEL_PINS_UPDATE", channel.id, Intents::GUILDS, &data)
+    }
+
+    pub(super) fn typing_start(&self, row: &Row, channel: ChannelId, now_ms: u64) -> Encoded {
+        let data = json!({
+            "channel_id": channel,
+            "guild_id": self.guild.id,
+            "user_id": row.record.user_id,
+            "timestamp": now_ms / 1_000,
+            "member": row.member(),
+        });
+        self.of_channel(
+            "TYPING_START",
+            channel,
+            Intents::GUILD_MESSAGE_TYPING,
+            &data,
+        )
+        .class(Class::Typing)
+    }
+
+    // ── Guild, channels, roles ────────────────────────────────────────────────────────────────
+
+    pub(super) fn guild_update(&self) -> Encoded {
+        self.of_guild("GUILD_UPDATE", Intents::GUILDS, &self.view(false))
+    }
+
+    /// GUILD_DELETE without `unavailable`: the receiver is no longer in it.
+    pub(super) fn guild_delete(&self, audience: Audience) -> Encoded {
+        self.event(
+            "GUILD_DELETE",
+            audience,
+            Intents::GUILDS,
+            &json!({"id": self.guild.id}),
+        )
+    }
+
+    pub(super) fn channel_event(
+        &self,
+        name: &'static str,
+        audience: Audience,
+        channel: &Channel,
+    ) -> Encoded {
+        self.event(name, audience, Intents::GUILDS, channel)
+    }
+
+    pub(super) fn channel_update(&self, channel: &Channel) -> Encoded {
+        self.channel_event("CHANNEL_UPDATE", Audience::Channel(channel.id), channel)
+    }
+
+    pub(super) fn role_event(&self, name: &'static str, role: &Role) -> Encoded {
+        self.of_guild(
+            name,
+            Intents::GUILDS,
+            &json!({"guild_id": self.guild.id, "role": role}),
+        )
+    }
+
+    pub(super) fn role_delete(&self, role: RoleId) -> Encoded {
+        let data = json!({"guild_id": self.guild.id, "role_id": role});
+        self.of_guild("GUILD_ROLE_DELETE", Intents::GUILDS, &data)
+    }
+
+    // ── Members ───────────────────────────────────────────────────────────────────────────────
+
+    pub(super) fn member_add(&self, row: &Row) -> Encoded {
+        let data = MemberOf {
+            guild_id: self.guild.id,
+            member: &row.member(),
+        };
+        self.of_guild("GUILD_MEMBER_ADD", Intents::GUILD_MEMBERS, &data)
+    }
+
+    pub(super) fn member_update(&self, row: &Row) -> Encoded {
+        let data = MemberOf {
+            guild_id: self.guild.id,
+            member: &row.member(),
+        };
+        self.of_guild("GUILD_MEMBER_UPDATE", Intents::GUILD_MEMBERS, &data)
+            .always_for(row.record.user_id)
+    }
+
+    pub(super) fn member_remove(&self, user: &User) -> Encoded {
+        let data = json!({"guild_id": self.guild.id, "user": user});
+        self.of_guild("GUILD_MEMBER_REMOVE", Intents::GUILD_MEMBERS, &data)
+    }
+
+    pub(super) fn ban_event(&self, name: &'static str, user: &User) -> Encoded {
+        let data = json!({"guild_id": self.guild.id, "user": user});
+        self.of_guild(name, Intents::GUILD_MODERATION, &data)
+    }
+
+    pub(super) fn presence_update(&self, user: UserId, shown: Option<&Shown>) -> Encoded {
+        let data = self.presence_of(user, shown);
+        self.of_guild("PRESENCE_UPDATE", Intents::GUILD_PRESENCES, &data)
+            .class(Class::Presence)
+    }
+
+    pub(super) fn presence_of(&self, user: UserId, shown: Option<&Shown>) -> PresenceUpdate {
+        PresenceUpdate {
+            user: PresenceUser { id: user },
+            guild_id: self.guild.id,
+            status: shown.map_or(Status::Offline, |shown| shown.presence.status),
+            activities: shown.map_or_else(Vec::new, |shown| shown.presence.activities.clone()),
+            client_status: shown.map_or_else(Default::default, |shown| shown.client_status.clone()),
+        }
+    }
+}
+
+/// The sessions of these users.
+pub(super) fn users(users: impl IntoIterator<Item = UserId>) -> Audience {
+    Audience::Users(users.into_iter().collect::<Arc<[UserId]>>())
+}

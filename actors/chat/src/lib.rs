@@ -1,0 +1,22 @@
+//! The chat system: guilds, relays, sessions and presence as supervised processes.
+//!
+//! In the order a message meets them: the door ([`Chat`]), who speaks ([`accounts`]), the guild
+//! that orders everything ([`guild`]), the relay that fans out ([`relay`]), the session that
+//! outlives its socket ([`session`]), who is there ([`presence`]), what was said ([`history`]) and
+//! attached ([`files`]), and the tree they all hang in ([`supervisor`]).
+
+pub mod accounts;
+pub mod guild;
+pub mod relay;
+pub mod session;
+pub mod presence;
+pub mod history;
+pub mod files;
+pub mod supervisor;
+pub mod chat;
+pub mod clock;
+pub mod ids;
+pub mod error;
+
+pub use chat::{Chat, ChatConfig};
+pub use error::ChatError;

@@ -1,0 +1,61 @@
+//! What relays count. All relays of a node count together.
+
+use metrics::{Counter, Gauge};
+use model::event::Class;
+
+use super::{Order, PRESENCE_QUEUE_MAX, TYPING_QUEUE_MAX};
+
+/// Handles looked up once: a lookup per delivery would cost as much as the delivery.
+pub(super) struct Meters {
+    /// Orders waiting.
+    pub(super) orders: Gauge,
+    events: Counter,
+    bytes: Counter,
+    /// Batches carried out.
+    pub(super) batches: Counter,
+    shed_typing: Counter,
+    shed_presence: Counter,
+    /// Lists dropped at their limit.
+    pub(super) overflows: Counter,
+    /// Sessions subscribed, once per guild.
+    pub(super) subscriptions: Gauge,
+}
+
+impl Meters {
+    pub(super) fn new() -> Self {
+        Self {
+            orders: metrics::gauge!("guildhall_relay_orders"),
+            events: metrics::counter!("guildhall_dispatched_events_total"),
+            bytes: metrics::counter!("guildhall_dispatched_bytes_total"),
+            batches: metrics::counter!("guildhall_relay_batches_total"),
+            shed_typing: metrics::counter!("guildhall_relay_shed_total", "class" => "typing"),
+            shed_presence: metrics::counter!("guildhall_relay_shed_total", "class" => "presence"),
+            overflows: metrics::counter!("guildhall_relay_overflows_total"),
+            subscriptions: metrics::gauge!("guildhall_relay_subscriptions"),
+        }
+    }
+
+    /// Whether an order is worth nothing with so many before it; counts it then.
+    pub(super) fn sheds(&self, order: &Order, waiting: usize) -> bool {
+        let Order::Publish(event) = order else {
+            return false;
+        };
+        let (limit, shed) = match event.class {
+            Class::Typing => (TYPING_QUEUE_MAX, &self.shed_typing),
+            Class::Presence => (PRESENCE_QUEUE_MAX, &self.shed_presence),
+            Class::Durable => return false,
+        };
+        if waiting < limit {
+            return false;
+        }
+        shed.increment(1);
+        true
+    }
+
+    pub(super) fn dispatched(&self, events: u64, bytes: u64) {
+        if events > 0 {
+            self.events.increment(events);
+            self.bytes.increment(bytes);
+        }
+    }
+}

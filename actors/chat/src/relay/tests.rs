@@ -1,0 +1,476 @@
+//! The relay against recorders, and against a model that carries out one order at a time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use metrics::Gauge;
+use model::event::{Audience, Class, Encoded};
+use model::intents::Intents;
+use model::{ChannelId, GuildId, Id, UserId};
+use otp::testing::Probe;
+use otp::{ExitReason, Node, ServerRef, eventually};
+use proptest::prelude::*;
+
+use super::*;
+use crate::session::recorder::Recorder;
+use crate::session::replay::ReplayLimits;
+
+const GUILD: GuildId = Id::new(1);
+
+struct Fixture {
+    node: Node,
+    handle: RelayHandle,
+    relay: ServerRef<Relay>,
+    /// Stands for the session processes.
+    probe: Probe,
+}
+
+struct Listener {
+    subscriber: Subscriber,
+    recorder: Arc<Recorder>,
+}
+
+impl Listener {
+    fn new(id: &str, user: UserId, intents: Intents, pid: Pid) -> Self {
+        let outbox = Arc::new(Outbox::new(ReplayLimits::default(), Gauge::noop()));
+        let recorder = Recorder::new();
+        outbox
+            .attach(recorder.clone(), 0, &event("READY", Audience::Guild, ""))
+            .unwrap();
+        Self {
+            subscriber: Subscriber {
+                id: id.into(),
+                pid,
+                user,
+                intents,
+                outbox,
+            },
+            recorder,
+        }
+    }
+
+    fn subscribe(&self, channels: &[u64]) -> Order {
+        Order::Subscribe {
+            subscriber: self.subscriber.clone(),
+            view: view(channels),
+            snapshot: Vec::new(),
+        }
+    }
+
+    /// The data of what came after READY.
+    fn heard(&self) -> Vec<String> {
+        let received = self.recorder.received();
+        received[1..]
+            .iter()
+            .map(|event| event.data.as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+fn user(id: u64) -> UserId {
+    Id::new(id)
+}
+
+fn channel(id: u64) -> ChannelId {
+    Id::new(id)
+}
+
+fn view(channels: &[u64]) -> Arc<View> {
+    Arc::new(View::new(channels.iter().map(|id| channel(*id))))
+}
+
+fn event(name: &'static str, audience: Audience, data: &str) -> Arc<Encoded> {
+    Arc::new(Encoded::new(
+        name,
+        Some(GUILD),
+        audience,
+        Intents::NONE,
+        &data,
+    ))
+}
+
+fn publish(audience: Audience, data: &str) -> Order {
+    Order::Publish(event("TEST", audience, data))
+}
+
+fn in_channel(id: u64, data: &str) -> Order {
+    publish(Audience::Channel(channel(id)), data)
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let node = Node::new("test");
+        let handle = RelayHandle::new(GUILD);
+        let relay = otp::start::<Relay>(&node, handle.args(), handle.options())
+            .await
+            .unwrap();
+        let probe = Probe::start(&node).await.unwrap();
+        Self {
+            node,
+            handle,
+            relay,
+            probe,
+        }
+    }
+
+    fn listener(&self, id: &str, user_id: u64) -> Listener {
+        Listener::new(id, user(user_id), Intents::ALL, self.probe.pid())
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_lost_channel_comes_after_the_fence() {
+    let it = Fixture::new().await;
+    let (ann, bob) = (it.listener("ann", 1), it.listener("bob", 2));
+    it.handle.deliver(vec![
+        ann.subscribe(&[7]),
+        bob.subscribe(&[7]),
+        in_channel(7, "before"),
+        Order::Views(vec![(user(1), view(&[8]))]),
+        in_channel(7, "hidden"),
+        in_channel(8, "gained"),
+        publish(Audience::Guild, "end"),
+    ]);
+    eventually!(bob.heard().contains(&"end".to_owned()));
+    eventually!(ann.heard().contains(&"end".to_owned()));
+    assert_eq!(ann.heard(), ["before", "gained", "end"]);
+    assert_eq!(bob.heard(), ["before", "hidden", "end"]);
+}
+
+#[tokio::test]
+async fn a_batch_is_one_write_per_session() {
+    let it = Fixture::new().await;
+    let ann = it.listener("ann", 1);
+    let mut orders = vec![ann.subscribe(&[7])];
+    orders.extend((0..100).map(|number| in_channel(7, &number.to_string())));
+    it.handle.deliver(orders);
+    eventually!(ann.heard().len() == 100);
+    assert_eq!(ann.recorder.dispatches(), 2, "READY and the batch");
+}
+
+#[tokio::test]
+async fn the_snapshot_comes_first_and_earlier_events_do_not_come() {
+    let it = Fixture::new().await;
+    let (ann, bob) = (it.listener("ann", 1), it.listener("bob", 2));
+    it.handle.deliver(vec![
+        bob.subscribe(&[7]),
+        in_channel(7, "before"),
+        Order::Subscribe {
+            subscriber: ann.subscriber.clone(),
+            view: view(&[7]),
+            snapshot: vec![event(
+                "GUILD_CREATE",
+                Audience::Channel(channel(99)),
+                "snapshot",
+            )],
+        },
+        in_channel(7, "after"),
+    ]);
+    eventually!(bob.heard().len() == 2);
+    eventually!(ann.heard().len() == 2);
+    assert_eq!(ann.heard(), ["snapshot", "after"]);
+    assert_eq!(bob.heard(), ["before", "after"]);
+}
+
+#[tokio::test]
+async fn intents_and_content_are_respected() {
+    let it = Fixture::new().await;
+    let author = it.listener("author", 1);
+    let blind = Listener::new("blind", user(2), Intents::GUILD_MESSAGES, it.probe.pid());
+    let deaf = Listener::new("deaf", user(3), Intents::GUILDS, it.probe.pid());
+    let writes = Listener::new("writes", user(4), Intents::GUILD_MESSAGES, it.probe.pid());
+    let message = Encoded::new(
+        "MESSAGE_CREATE",
+        Some(GUILD),
+        Audience::Guild,
+        Intents::GUILD_MESSAGES,
+        &"text",
+    );
+    let message = Arc::new(message.redacted(&"", [user(4)]));
+    let snapshot = Encoded::new(
+        "GUILD_CREATE",
+        Some(GUILD),
+        Audience::Guild,
+        Intents::GUILDS,
+        &"guild",
+    );
+    let subscribe = |listener: &Listener| Order::Subscribe {
+        subscriber: listener.subscriber.clone(),
+        view: view(&[]),
+        snapshot: vec![Arc::new(snapshot.clone())],
+    };
+    it.handle.deliver(vec![
+        subscribe(&author),
+        subscribe(&blind),
+        subscribe(&deaf),
+        subscribe(&writes),
+        Order::Publish(message),
+        publish(Audience::Users(Arc::new([user(3)])), "only you"),
+        publish(Audience::Guild, "end"),
+    ]);
+    eventually!(
+        [&author, &blind, &deaf, &writes]
+            .iter()
+            .all(|it| it.heard().last().is_some_and(|last| last == "end"))
+    );
+    assert_eq!(author.heard(), ["guild", "text", "end"]);
+    assert_eq!(blind.heard(), ["", "end"]);
+    assert_eq!(deaf.heard(), ["guild", "only you", "end"]);
+    assert_eq!(writes.heard(), ["text", "end"]);
+}
+
+#[tokio::test]
+async fn who_leaves_hears_what_came_before_and_nothing_else() {
+    let it = Fixture::new().await;
+    let (kicked, left, stays) = (
+        it.listener("kicked", 1),
+        it.listener("left", 2),
+        it.listener("stays", 3),
+    );
+    it.handle.deliver(vec![
+        kicked.subscribe(&[7]),
+        left.subscribe(&[7]),
+        stays.subscribe(&[7]),
+        in_channel(7, "one"),
+        Order::Remove(user(1)),
+        in_channel(7, "two"),
+        Order::Unsubscribe("left".into()),
+        in_channel(7, "three"),
+        Order::Clear,
+        in_channel(7, "four"),
+    ]);
+    eventually!(stays.heard().len() == 3);
+    eventually!(kicked.heard().len() == 1);
+    assert_eq!(kicked.heard(), ["one"]);
+    assert_eq!(left.heard(), ["one", "two"]);
+    eventually!(Arc::strong_count(&stays.subscriber.outbox) == 1);
+}
+
+#[tokio::test]
+async fn dead_and_closed_sessions_are_forgotten() {
+    let it = Fixture::new().await;
+    let other = Probe::start(&it.node).await.unwrap();
+    let dying = Listener::new("dying", user(1), Intents::ALL, other.pid());
+    let closing = it.listener("closing", 2);
+    it.handle
+        .deliver(vec![dying.subscribe(&[]), closing.subscribe(&[])]);
+    eventually!(Arc::strong_count(&dying.subscriber.outbox) == 2);
+    it.node.exit(other.pid(), ExitReason::Kill);
+    eventually!(Arc::strong_count(&dying.subscriber.outbox) == 1);
+    closing.subscriber.outbox.close(None);
+    it.handle.deliver(vec![publish(Audience::Guild, "x")]);
+    eventually!(Arc::strong_count(&closing.subscriber.outbox) == 1);
+}
+
+#[tokio::test]
+async fn orders_survive_the_relay() {
+    let it = Fixture::new().await;
+    assert_eq!(it.handle.pid(), Some(it.relay.pid()));
+    it.node.exit(it.relay.pid(), ExitReason::Kill);
+    it.relay.wait_for_exit().await;
+    assert_eq!(it.handle.pid(), None);
+    let ann = it.listener("ann", 1);
+    it.handle
+        .deliver(vec![ann.subscribe(&[]), publish(Audience::Guild, "waited")]);
+    let successor = otp::start::<Relay>(&it.node, it.handle.args(), it.handle.options())
+        .await
+        .unwrap();
+    eventually!(ann.heard() == ["waited"]);
+    assert_eq!(it.handle.pid(), Some(successor.pid()));
+}
+
+#[tokio::test]
+async fn order_holds_over_many_sessions_and_batches() {
+    const EVENTS: usize = 300;
+    let it = Fixture::new().await;
+    let listeners: Vec<Listener> = (1..=300)
+        .map(|id| it.listener(&format!("session {id}"), id))
+        .collect();
+    it.handle.deliver(
+        listeners
+            .iter()
+            .map(|listener| listener.subscribe(&[]))
+            .collect(),
+    );
+    for number in 0..EVENTS {
+        it.handle
+            .deliver(vec![publish(Audience::Guild, &number.to_string())]);
+        if number % 10 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let expected: Vec<String> = (0..EVENTS).map(|number| number.to_string()).collect();
+    eventually!(
+        listeners
+            .iter()
+            .all(|listener| listener.recorder.len() == EVENTS + 1)
+    );
+    for listener in &listeners {
+        assert_eq!(listener.heard(), expected);
+        assert!(
+            listener.recorder.dispatches() <= EVENTS,
+            "some of it was written together"
+        );
+    }
+}
+
+#[test]
+fn only_what_is_cheap_is_shed() {
+    let handle = RelayHandle::new(GUILD);
+    let of_class = |class| {
+        let event =
+            Encoded::new("TEST", Some(GUILD), Audience::Guild, Intents::NONE, &"").class(class);
+        Order::Publish(Arc::new(event))
+    };
+    for _ in 0..TYPING_QUEUE_MAX * 2 {
+        handle.deliver(vec![of_class(Class::Typing)]);
+    }
+    assert_eq!(handle.waiting(), TYPING_QUEUE_MAX);
+    handle.deliver(
+        (0..PRESENCE_QUEUE_MAX * 2)
+            .map(|_| of_class(Class::Presence))
+            .collect(),
+    );
+    assert_eq!(handle.waiting(), PRESENCE_QUEUE_MAX);
+    handle.deliver((0..100).map(|_| of_class(Class::Durable)).collect());
+    assert_eq!(handle.waiting(), PRESENCE_QUEUE_MAX + 100);
+    assert!(!handle.is_full());
+    handle.deliver((0..ORDERS_BUSY).map(|_| of_class(Class::Durable)).collect());
+    assert!(handle.is_full());
+}
+
+#[tokio::test]
+async fn a_relay_that_lost_orders_ends() {
+    let it = Fixture::new().await;
+    it.handle.deliver(
+        (0..=ORDERS_MAX)
+            .map(|_| publish(Audience::Guild, ""))
+            .collect(),
+    );
+    assert!(matches!(
+        it.relay.wait_for_exit().await,
+        ExitReason::Error(_)
+    ));
+    assert_eq!(it.handle.waiting(), 0);
+    let _successor = otp::start::<Relay>(&it.node, it.handle.args(), it.handle.options())
+        .await
+        .unwrap();
+    let ann = it.listener("ann", 1);
+    it.handle
+        .deliver(vec![ann.subscribe(&[]), publish(Audience::Guild, "again")]);
+    eventually!(ann.heard() == ["again"]);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish(Option<u64>),
+    To(u64),
+    Subscribe(usize, Vec<u64>),
+    Unsubscribe(usize),
+    View(u64, Vec<u64>),
+    Remove(u64),
+    Clear,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let channels = || prop::collection::vec(1..4u64, 0..3);
+    let step = prop_oneof![
+        6 => prop::option::of(1..4u64).prop_map(Step::Publish),
+        1 => (1..4u64).prop_map(Step::To),
+        3 => (0..SESSIONS, channels()).prop_map(|(session, channels)| Step::Subscribe(session, channels)),
+        1 => (0..SESSIONS).prop_map(Step::Unsubscribe),
+        2 => (1..4u64, channels()).prop_map(|(user, channels)| Step::View(user, channels)),
+        1 => (1..4u64).prop_map(Step::Remove),
+        1 => Just(Step::Clear),
+    ];
+    prop::collection::vec(prop::collection::vec(step, 1..12), 1..8)
+}
+
+const SESSIONS: usize = 6;
+
+/// Session `n` is of user `n / 2 + 1`: two sessions each.
+fn user_of(session: usize) -> u64 {
+    session as u64 / 2 + 1
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Batches with cursors do what one order at a time would do.
+    #[test]
+    fn batching_changes_nothing(batches in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let it = Fixture::new().await;
+            let listeners: Vec<Listener> =
+                (0..SESSIONS).map(|n| it.listener(&format!("{n}"), user_of(n))).collect();
+            let mut expected: Vec<Vec<String>> = vec![Vec::new(); SESSIONS];
+            let mut here: HashMap<usize, HashSet<u64>> = HashMap::new();
+            let mut number = 0;
+            for batch in batches {
+                let mut orders = Vec::new();
+                for step in batch {
+                    number += 1;
+                    let data = number.to_string();
+                    match step {
+                        Step::Publish(place) => {
+                            for (session, view) in &here {
+                                if place.is_none_or(|place| view.contains(&place)) {
+                                    expected[*session].push(data.clone());
+                                }
+                            }
+                            orders.push(match place {
+                                None => publish(Audience::Guild, &data),
+                                Some(place) => in_channel(place, &data),
+                            });
+                        }
+                        Step::To(id) => {
+                            for session in here.keys().filter(|session| user_of(**session) == id) {
+                                expected[*session].push(data.clone());
+                            }
+                            orders.push(publish(Audience::Users(Arc::new([user(id)])), &data));
+                        }
+                        Step::Subscribe(session, channels) => {
+                            orders.push(listeners[session].subscribe(&channels));
+                            here.insert(session, channels.into_iter().collect());
+                        }
+                        Step::Unsubscribe(session) => {
+                            orders.push(Order::Unsubscribe(session.to_string().into()));
+                            here.remove(&session);
+                        }
+                        Step::View(id, channels) => {
+                            orders.push(Order::Views(vec![(user(id), view(&channels))]));
+                            for (session, view) in &mut here {
+                                if user_of(*session) == id {
+                                    *view = channels.iter().copied().collect();
+                                }
+                            }
+                        }
+                        Step::Remove(id) => {
+                            orders.push(Order::Remove(user(id)));
+                            here.retain(|session, _| user_of(*session) != id);
+                        }
+                        Step::Clear => {
+                            orders.push(Order::Clear);
+                            here.clear();
+                        }
+                    }
+                }
+                it.handle.deliver(orders);
+                tokio::task::yield_now().await;
+            }
+            // When a late listener has heard the end, everyone has.
+            let last = it.listener("last", 99);
+            it.handle.deliver(vec![last.subscribe(&[]), publish(Audience::Users(Arc::new([user(99)])), "end")]);
+            eventually!(last.heard() == ["end"]);
+            for (session, listener) in listeners.iter().enumerate() {
+                let heard = listener.heard();
+                assert_eq!(heard, expected[session], "session {session}");
+                let numbers = listener.recorder.numbers();
+                assert!(numbers.iter().copied().eq(1..=numbers.len() as u64));
+            }
+        });
+    }
+}

@@ -1,0 +1,485 @@
+//! The Session process: one per login, outlives its socket.
+//!
+//! ```text
+//!  gateway ──login, resume──▶ [Session] ──subscribe──▶ Guild ──▶ Relay
+//!     ▲  Attached                │ owns                           │
+//!     └──── Transport ◀──────  Outbox  ◀────── append_many ───────┘
+//! ```
+//!
+//! * Started by [`login()`] as a temporary child of the sessions' supervisor: nobody restarts it,
+//!   because what it owes its client is gone with it.
+//! * However it ends, its connection is closed with op 9, `d: false` (unless the client left or was
+//!   told something else), its guilds and presence forget it, and its place is free again.
+//! * It calls the data service once, when it begins; guilds are asked by a task of its own, so that
+//!   it always answers at once.
+//! * It watches the relays of its guilds: when one dies, events may be lost, so the session ends
+//!   honestly. Without a connection it waits for RESUME for `ChatConfig::resume_window`.
+//! * Its mailbox holds at most [`MAILBOX_MAX`] messages; more are refused and counted, which can
+//!   delay a presence or a joined guild, never an event: those do not pass through it.
+//! * Next hop: [`outbox`] for events, [`crate::guild`] for subscriptions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt as _, stream};
+use metrics::counter;
+use model::intents::Intents;
+use model::presence::Presence;
+use model::{GuildId, UserId};
+use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Pid, TimerRef};
+
+use crate::chat::Chat;
+use crate::error::{ChatError, Missing, Result};
+use crate::guild::{self, SnapshotWants};
+use crate::presence::limit::UpdateLimit;
+use crate::relay::{SessionId, Subscriber};
+
+mod guilds;
+pub mod login;
+pub mod members;
+pub mod outbox;
+mod ready;
+pub mod recorder;
+pub mod registry;
+pub mod replay;
+pub mod transport;
+
+pub use crate::presence::Platform;
+use guilds::{Guilds, Then};
+pub use login::{Attached, Login, login, resume};
+pub use outbox::ResumeError;
+use outbox::{Notice, Outbox};
+use registry::Place;
+pub use registry::Sessions;
+use transport::{Close, Transport};
+
+/// Most messages waiting for a session process.
+pub const MAILBOX_MAX: usize = 10_000;
+
+/// Guilds a session asks for at the same time when it begins.
+pub const SUBSCRIBES_AT_ONCE: usize = 8;
+
+// ── Client ────────────────────────────────────────────────────────────────────────────────────
+
+/// A user became a member of a guild: its sessions of the guild's shard get GUILD_CREATE and what
+/// comes after it.
+pub(crate) async fn joined(chat: &Chat, user: UserId, guild: GuildId) {
+    for session in chat.sessions().of(user) {
+        session.cast(Message::Join(guild));
+    }
+}
+
+/// How many sessions this node has, parked ones too.
+pub fn count(chat: &Chat) -> usize {
+    chat.sessions().count()
+}
+
+/// Ends every session of a user with close code 4004, because its tokens are void.
+pub fn revoke(chat: &Chat, user: UserId) {
+    chat.sessions().revoke(user);
+}
+
+// ── Messages ──────────────────────────────────────────────────────────────────────────────────
+
+/// What a session process is started with.
+pub struct SessionArgs {
+    chat: Chat,
+    id: SessionId,
+    login: Login,
+    outbox: Arc<Outbox>,
+    place: Place,
+}
+
+/// What a connection that resumes a session needs to know of it.
+#[derive(Debug)]
+pub struct Resumed {
+    generation: u64,
+    outbox: Arc<Outbox>,
+    intents: Intents,
+}
+
+/// What a session process is sent, by this module and by relays.
+pub enum Message {
+    /// The first connection.
+    Begin {
+        /// Where READY goes.
+        transport: Arc<dyn Transport>,
+        /// Gets the connection's generation.
+        from: From<Result<u64>>,
+    },
+    /// A later connection.
+    Resume {
+        /// Whose token it showed.
+        user: UserId,
+        /// The last number its client has.
+        seq: u64,
+        /// Where the replay goes.
+        transport: Arc<dyn Transport>,
+        /// Gets what the new connection needs.
+        from: From<std::result::Result<Resumed, ResumeError>>,
+    },
+    /// From the outbox.
+    Notice(Notice),
+    /// The resume window of a lost connection is over.
+    Expire {
+        /// The connection.
+        generation: u64,
+    },
+    /// The connection is to be closed, the session goes on.
+    Disconnect {
+        /// What the client is told.
+        why: Close,
+        /// Answered when it has been.
+        from: From<()>,
+    },
+    /// The session is over.
+    End(Option<Close>),
+    /// Op 3.
+    SetPresence(Presence),
+    /// A presence that had to wait may go.
+    PresenceDue,
+    /// The user joined a guild.
+    Join(GuildId),
+    /// A guild that could not be reached is tried again.
+    Retry {
+        /// Which.
+        guild: GuildId,
+        /// As when it was first asked.
+        newly_joined: bool,
+    },
+    /// What a guild answered to a subscription.
+    Subscribed {
+        /// Which.
+        guild: GuildId,
+        /// As when it was asked.
+        newly_joined: bool,
+        /// Its relay.
+        answer: Result<Pid>,
+    },
+    /// From a relay: the session is subscribed.
+    Joined {
+        /// Whose relay.
+        guild: GuildId,
+        /// The relay.
+        relay: Pid,
+    },
+    /// From a relay: the user is out of the guild.
+    Left {
+        /// Whose relay.
+        guild: GuildId,
+        /// The relay.
+        relay: Pid,
+    },
+}
+
+// ── Server ────────────────────────────────────────────────────────────────────────────────────
+
+/// The session process.
+pub struct Session {
+    chat: Chat,
+    id: SessionId,
+    login: Login,
+    outbox: Arc<Outbox>,
+    guilds: Guilds,
+    /// Runs while there is no connection.
+    window: Option<TimerRef>,
+    presence_limit: UpdateLimit,
+    presence_waiting: Option<Presence>,
+    /// What the client is told at the end; `None` when it knows.
+    farewell: Option<Close>,
+    _place: Place,
+}
+
+impl GenServer for Session {
+    type Args = SessionArgs;
+    type Message = Message;
+
+    async fn init(args: SessionArgs, ctx: &mut Context<Self>) -> Init<Self> {
+        let me = ctx.self_ref();
+        args.outbox
+            .set_owner(move |notice| me.cast(Message::Notice(notice)));
+        args.chat
+            .sessions()
+            .enter(args.login.account.user.id, args.id.clone());
+        counter!("guildhall_sessions_started_total").increment(1);
+        // If whoever logs in goes away before the first connection, nothing else would end it.
+        let window = ctx.send_after(
+            args.chat.config().resume_window,
+            Message::Expire { generation: 0 },
+        );
+        Init::Ok(Self {
+            chat: args.chat,
+            id: args.id,
+            login: args.login,
+            outbox: args.outbox,
+            guilds: Guilds::default(),
+            window: Some(window),
+            presence_limit: UpdateLimit::default(),
+            presence_waiting: None,
+            farewell: Some(Close::InvalidSession { resumable: false }),
+            _place: args.place,
+        })
+    }
+
+    async fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Next<Self> {
+        match message {
+            Message::Begin { transport, from } => {
+                let begun = self.begin(transport, ctx).await;
+                let failed = begun.is_err();
+                from.reply(begun);
+                if failed {
+                    return self.over(None, "begin");
+                }
+            }
+            Message::Resume {
+                user,
+                seq,
+                transport,
+                from,
+            } => from.reply(self.resume(user, seq, transport, ctx)),
+            Message::Notice(Notice::Detached { generation }) => self.parked(generation, ctx),
+            Message::Notice(Notice::Lost) => return self.over(None, "replay"),
+            Message::Expire { generation } => {
+                if self.outbox.connection() == (generation, false) {
+                    return self.over(None, "window");
+                }
+            }
+            Message::Disconnect { why, from } => {
+                self.outbox.disconnect(why);
+                from.reply(());
+            }
+            Message::End(farewell) => return self.over(farewell, "client"),
+            Message::SetPresence(presence) => self.set_presence(presence, ctx),
+            Message::PresenceDue => {
+                if let Some(presence) = self.presence_waiting.take() {
+                    self.set_presence(presence, ctx);
+                }
+            }
+            Message::Join(guild) => {
+                if self.login.has_guild(guild) {
+                    let then = self.guilds.rejoined(guild);
+                    self.carry_on(guild, then, ctx);
+                }
+            }
+            Message::Retry {
+                guild,
+                newly_joined,
+            } => {
+                if self.guilds.is_retrying(guild) {
+                    self.subscribe(vec![guild], newly_joined, ctx);
+                }
+            }
+            Message::Subscribed {
+                guild,
+                newly_joined,
+                answer,
+            } => {
+                self.subscribed(guild, newly_joined, answer, ctx);
+            }
+            Message::Joined { guild, relay } => {
+                self.guilds.joined(guild);
+                self.guilds.served(guild, relay, || ctx.monitor(relay));
+            }
+            Message::Left { guild, .. } => {
+                let then = self.guilds.left(guild);
+                self.carry_on(guild, then, ctx);
+            }
+        }
+        Next::Go
+    }
+
+    async fn handle_info(&mut self, info: Info, _ctx: &mut Context<Self>) -> Next<Self> {
+        if let Info::Down { monitor, .. } = info
+            && let Some(guild) = self.guilds.watched(monitor)
+        {
+            tracing::info!(session = %self.id, %guild, "relay died: the session cannot go on without a gap");
+            return self.over(Some(Close::InvalidSession { resumable: false }), "relay");
+        }
+        Next::Go
+    }
+}
+
+impl Session {
+    fn user(&self) -> UserId {
+        self.login.account.user.id
+    }
+
+    async fn begin(
+        &mut self,
+        transport: Arc<dyn Transport>,
+        ctx: &mut Context<Self>,
+    ) -> Result<u64> {
+        let mut guilds = self.chat.data().guilds_of(self.user()).await?;
+        guilds.retain(|guild| self.login.has_guild(*guild));
+        self.cancel_window(ctx);
+        let ready = ready::ready(&self.login, &self.id, &guilds);
+        let generation = self.outbox.attach(transport, 0, &ready).map_err(|error| {
+            ChatError::Internal(format!("a new session cannot be refused: {error}"))
+        })?;
+        let presence = self.login.presence.take().unwrap_or_default();
+        self.set_presence(presence, ctx);
+        // What joined while this was read is in the mailbox: by now the session has it already.
+        self.subscribe(guilds, false, ctx);
+        Ok(generation)
+    }
+
+    fn resume(
+        &mut self,
+        user: UserId,
+        seq: u64,
+        transport: Arc<dyn Transport>,
+        ctx: &mut Context<Self>,
+    ) -> std::result::Result<Resumed, ResumeError> {
+        if user != self.user() {
+            return Err(ResumeError::Unknown);
+        }
+        let generation = self.outbox.attach(transport, seq, &ready::resumed())?;
+        self.cancel_window(ctx);
+        counter!("guildhall_sessions_resumed_total").increment(1);
+        Ok(Resumed {
+            generation,
+            outbox: Arc::clone(&self.outbox),
+            intents: self.login.intents,
+        })
+    }
+
+    /// The connection of this generation is gone: the resume window opens, unless another one has
+    /// taken over.
+    fn parked(&mut self, generation: u64, ctx: &mut Context<Self>) {
+        if self.outbox.connection() != (generation, false) {
+            return;
+        }
+        self.cancel_window(ctx);
+        let window = self.chat.config().resume_window;
+        self.window = Some(ctx.send_after(window, Message::Expire { generation }));
+        counter!("guildhall_sessions_parked_total").increment(1);
+    }
+
+    fn cancel_window(&mut self, ctx: &mut Context<Self>) {
+        if let Some(window) = self.window.take() {
+            ctx.cancel(window);
+        }
+    }
+
+    /// Ends the session; `why` is for the metrics.
+    fn over(&mut self, farewell: Option<Close>, why: &'static str) -> Next<Self> {
+        self.farewell = farewell;
+        counter!("guildhall_sessions_ended_total", "why" => why).increment(1);
+        Next::Stop(ExitReason::Normal)
+    }
+
+    fn set_presence(&mut self, presence: Presence, ctx: &mut Context<Self>) {
+        match self.presence_limit.take(Instant::now()) {
+            Ok(()) => {
+                let (user, platform) = (self.user(), self.login.platform);
+                self.chat
+                    .presences()
+                    .set(&self.chat, user, self.id.clone(), platform, presence);
+            }
+            Err(wait) => {
+                if self.presence_waiting.replace(presence).is_none() {
+                    ctx.send_after(wait, Message::PresenceDue);
+                } else {
+                    counter!("guildhall_presence_coalesced_total").increment(1);
+                }
+            }
+        }
+    }
+
+    /// Asks for guilds in a task, so that a slow one holds up nobody; the answers come back as
+    /// [`Message::Subscribed`].
+    fn subscribe(&mut self, guilds: Vec<GuildId>, newly_joined: bool, ctx: &mut Context<Self>) {
+        if guilds.is_empty() {
+            return;
+        }
+        for guild in &guilds {
+            self.guilds.asked(*guild);
+        }
+        let subscriber = Subscriber {
+            id: self.id.clone(),
+            pid: ctx.pid(),
+            user: self.user(),
+            intents: self.login.intents,
+            outbox: Arc::clone(&self.outbox),
+        };
+        let people = !self.login.account.user.bot;
+        let large_threshold = self.login.large_threshold;
+        let members_and_presences = people || self.login.intents.contains(Intents::GUILD_PRESENCES);
+        let (chat, me) = (self.chat.clone(), ctx.self_ref());
+        let label = format!("subscribe {}", self.id);
+        let asking = stream::iter(guilds).for_each_concurrent(SUBSCRIBES_AT_ONCE, move |guild| {
+            let (chat, me, subscriber) = (chat.clone(), me.clone(), subscriber.clone());
+            let wants = SnapshotWants {
+                large_threshold,
+                members_and_presences,
+                newly_joined,
+            };
+            async move {
+                let answer = guild::subscribe(&chat, guild, subscriber, wants).await;
+                me.cast(Message::Subscribed {
+                    guild,
+                    newly_joined,
+                    answer,
+                });
+            }
+        });
+        drop(otp::task::spawn(ctx.node(), label, asking));
+    }
+
+    fn carry_on(&mut self, guild: GuildId, then: Then, ctx: &mut Context<Self>) {
+        match then {
+            Then::Ask => self.subscribe(vec![guild], true, ctx),
+            Then::Forget(Some(monitor)) => drop(ctx.demonitor(monitor, true)),
+            Then::Forget(None) | Then::Nothing => {}
+        }
+    }
+
+    fn subscribed(
+        &mut self,
+        guild: GuildId,
+        newly_joined: bool,
+        answer: Result<Pid>,
+        ctx: &mut Context<Self>,
+    ) {
+        match answer {
+            Ok(relay) => self.guilds.served(guild, relay, || ctx.monitor(relay)),
+            Err(ChatError::NotFound(Missing::Guild) | ChatError::MissingAccess) => {
+                // Left between the look at the store and the subscription. READY named the guild.
+                let then = self.guilds.refused(guild);
+                if matches!(then, Then::Forget(_)) && !newly_joined {
+                    let gone = ready::guild_gone(guild);
+                    if gone.body_for(self.user(), self.login.intents).is_some() {
+                        self.outbox.append(&gone);
+                    }
+                }
+                self.carry_on(guild, then, ctx);
+            }
+            Err(error) => {
+                tracing::warn!(session = %self.id, %guild, %error, "guild not available; it is tried again");
+                counter!("guildhall_subscribe_retries_total").increment(1);
+                if let Some(wait) = self.guilds.failed(guild) {
+                    ctx.send_after(
+                        wait,
+                        Message::Retry {
+                            guild,
+                            newly_joined,
+                        },
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    /// Runs however the process ends, a kill included.
+    fn drop(&mut self) {
+        self.outbox.close(self.farewell);
+        let user = self.user();
+        for guild in self.guilds.ids() {
+            guild::unsubscribe(&self.chat, guild, self.id.clone());
+        }
+        self.chat.sessions().leave(user, &self.id);
+        self.chat.presences().gone(user, &self.id);
+    }
+}

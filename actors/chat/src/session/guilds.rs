@@ -1,0 +1,239 @@
+//! Which guilds a session is subscribed to, and which relays it must hear of when they die. Pure.
+//!
+//! ```text
+//!             asked                  joined, says the relay        left, says the relay
+//!   (nothing) ─────▶ awaited: 1 ──────────────────────▶ subscribed ─────────────▶ (nothing)
+//!                      │   ▲ asked again, after a while       │ rejoined, says the chat: the user
+//!          failed ─────┘   │                                  ▼ left and came back, and the relay's
+//!             └─▶ retrying ┘                     left ──▶ ask again        word is still under way
+//! ```
+//!
+//! A relay is monitored from the answer of the guild on, which is before the relay says `joined`,
+//! so that there is no moment at which its death goes unnoticed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use model::GuildId;
+use otp::{MonitorRef, Pid};
+
+/// First wait before a guild that could not be reached is asked again; doubled each time.
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(250);
+
+/// Longest wait before a guild that could not be reached is asked again.
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// One guild of a session.
+#[derive(Debug, Default)]
+struct Membership {
+    relay: Option<(Pid, MonitorRef)>,
+    /// The relay serves the session.
+    subscribed: bool,
+    /// Subscriptions asked for that were neither confirmed by the relay nor refused.
+    awaited: u32,
+    /// A timer will ask again.
+    retrying: bool,
+    /// The user joined again while the session still had the guild.
+    rejoined: bool,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// What the session has to do about a guild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing.
+    Nothing,
+    /// Ask the guild for a subscription, as newly joined.
+    Ask,
+    /// The session has the guild no more: give up the monitor, if there was one.
+    Forget(Option<MonitorRef>),
+}
+
+/// The guilds of a session.
+#[derive(Debug, Default)]
+pub(super) struct Guilds {
+    by_id: HashMap<GuildId, Membership>,
+    by_monitor: HashMap<MonitorRef, GuildId>,
+}
+
+impl Guilds {
+    /// Every guild.
+    pub(super) fn ids(&self) -> impl Iterator<Item = GuildId> {
+        self.by_id.keys().copied()
+    }
+
+    /// The guild a monitor was for.
+    pub(super) fn watched(&self, monitor: MonitorRef) -> Option<GuildId> {
+        self.by_monitor.get(&monitor).copied()
+    }
+
+    /// A subscription is being asked for.
+    pub(super) fn asked(&mut self, guild: GuildId) {
+        let membership = self.by_id.entry(guild).or_default();
+        membership.awaited += 1;
+        membership.retrying = false;
+    }
+
+    /// The user joined. Before the session has heard that it left, the new subscription has to
+    /// wait for that: the relay would end both.
+    pub(super) fn rejoined(&mut self, guild: GuildId) -> Then {
+        match self.by_id.get_mut(&guild) {
+            None => Then::Ask,
+            Some(membership) => {
+                membership.rejoined = true;
+                Then::Nothing
+            }
+        }
+    }
+
+    /// A relay serves the guild, as the guild or the relay says; `monitor` is made when none is
+    /// watched yet. Unknown guilds were left in the meantime and stay so.
+    pub(super) fn served(
+        &mut self,
+        guild: GuildId,
+        relay: Pid,
+        monitor: impl FnOnce() -> MonitorRef,
+    ) {
+        let Some(membership) = self.by_id.get_mut(&guild) else {
+            return;
+        };
+        membership.failures = 0;
+        // Another relay than the watched one can only be its successor: the DOWN is on its way.
+        if membership.relay.is_none() {
+            let monitor = monitor();
+            membership.relay = Some((relay, monitor));
+            self.by_monitor.insert(monitor, guild);
+        }
+    }
+
+    /// The relay confirmed a subscription.
+    pub(super) fn joined(&mut self, guild: GuildId) {
+        if let Some(membership) = self.by_id.get_mut(&guild) {
+            membership.awaited = membership.awaited.saturating_sub(1);
+            membership.subscribed = true;
+        }
+    }
+
+    /// The relay ended the subscription: the user is out of the guild.
+    pub(super) fn left(&mut self, guild: GuildId) -> Then {
+        if let Some(membership) = self.by_id.get_mut(&guild) {
+            membership.subscribed = false;
+        }
+        self.settle(guild)
+    }
+
+    /// The user is no member, says the guild.
+    pub(super) fn refused(&mut self, guild: GuildId) -> Then {
+        if let Some(membership) = self.by_id.get_mut(&guild) {
+            membership.awaited = membership.awaited.saturating_sub(1);
+        }
+        self.settle(guild)
+    }
+
+    /// The guild could not be asked; how long to wait before the next time.
+    pub(super) fn failed(&mut self, guild: GuildId) -> Option<Duration> {
+        let membership = self.by_id.get_mut(&guild)?;
+        membership.awaited = membership.awaited.saturating_sub(1);
+        membership.retrying = true;
+        let wait = RETRY_FIRST
+            .saturating_mul(1 << membership.failures.min(16))
+            .min(RETRY_MAX);
+        membership.failures += 1;
+        Some(wait)
+    }
+
+    /// Whether a timer's question is still wanted.
+    pub(super) fn is_retrying(&self, guild: GuildId) -> bool {
+        self.by_id
+            .get(&guild)
+            .is_some_and(|membership| membership.retrying)
+    }
+
+    /// What is left of a guild that is not, or no longer, there.
+    fn settle(&mut self, guild: GuildId) -> Then {
+        let Some(membership) = self.by_id.get_mut(&guild) else {
+            return Then::Nothing;
+        };
+        if membership.subscribed || membership.awaited > 0 || membership.retrying {
+            return Then::Nothing;
+        }
+        if std::mem::take(&mut membership.rejoined) {
+            return Then::Ask;
+        }
+        let monitor = self
+            .by_id
+            .remove(&guild)
+            .and_then(|membership| membership.relay)
+            .map(|(_, monitor)| monitor);
+        if let Some(monitor) = monitor {
+            self.by_monitor.remove(&monitor);
+        }
+        Then::Forget(monitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Id;
+
+    const GUILD: GuildId = Id::new(1);
+
+    #[test]
+    fn a_guild_comes_and_goes() {
+        let mut guilds = Guilds::default();
+        assert_eq!(guilds.rejoined(GUILD), Then::Ask);
+        guilds.asked(GUILD);
+        guilds.joined(GUILD);
+        assert_eq!(guilds.ids().count(), 1);
+        assert_eq!(guilds.left(GUILD), Then::Forget(None));
+        assert_eq!(guilds.ids().count(), 0);
+        assert_eq!(guilds.left(GUILD), Then::Nothing);
+    }
+
+    #[test]
+    fn coming_back_before_the_leaving_is_heard_asks_again() {
+        let mut guilds = Guilds::default();
+        guilds.asked(GUILD);
+        guilds.joined(GUILD);
+        assert_eq!(guilds.rejoined(GUILD), Then::Nothing);
+        assert_eq!(guilds.left(GUILD), Then::Ask);
+        guilds.asked(GUILD);
+        assert_eq!(
+            guilds.refused(GUILD),
+            Then::Forget(None),
+            "and was out again"
+        );
+    }
+
+    #[test]
+    fn a_subscription_under_way_outlives_an_earlier_leaving() {
+        let mut guilds = Guilds::default();
+        guilds.asked(GUILD);
+        guilds.joined(GUILD);
+        guilds.asked(GUILD);
+        assert_eq!(guilds.left(GUILD), Then::Nothing);
+        guilds.joined(GUILD);
+        assert_eq!(guilds.ids().count(), 1);
+        assert_eq!(guilds.left(GUILD), Then::Forget(None));
+    }
+
+    #[test]
+    fn waits_grow_up_to_a_limit_and_start_over() {
+        let mut guilds = Guilds::default();
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            guilds.asked(GUILD);
+            waits.extend(guilds.failed(GUILD));
+            assert!(guilds.is_retrying(GUILD));
+        }
+        assert_eq!(waits[..3], [RETRY_FIRST, RETRY_FIRST * 2, RETRY_FIRST * 4]);
+        assert_eq!(waits.last(), Some(&RETRY_MAX));
+        assert_eq!(
+            guilds.left(GUILD),
+            Then::Nothing,
+            "it is tried again, whatever an old relay says"
+        );
+    }
+}

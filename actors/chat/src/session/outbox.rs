@@ -1,0 +1,420 @@
+//! The data plane of a session: numbers events, keeps them for RESUME and writes them, all under
+//! one short lock, so that a delivery wakes nobody up.
+//!
+//! ```text
+//!  Relay of guild 1 ─┐   append_many   ┌──────────── Outbox ────────────┐
+//!  Relay of guild 2 ─┼────────────────▶│ number ─▶ replay ring ─▶ heads │──▶ Transport::dispatch
+//!  Session, op 8 ────┘                 └──────────────┬─────────────────┘
+//!                     attach, detach, close ◀─ Session ◀┘ Notice (cast)
+//!
+//!            attach                  reader slow: has_room() is false
+//!   Parked ─────────▶ Holding ◀────────────────────────────────▶ Live
+//!     ▲  ╲               │ ╲           replay ring sent: pump       │
+//!     │   ╲ ring dropped │  ╲ an event nobody has                   │
+//!     │    ▶ Lost ◀──────┼───┘                                      │
+//!     └── detach, Sent::Closed, Sent::Overrun ──────────────────────┘     any ─close─▶ Closed
+//! ```
+//!
+//! Made and owned by the session process ([`super::Session`]), which is told by [`Notice`] when the
+//! connection goes; shared with relays. At the bounds of the ring the oldest events go: a client
+//! that needs them is told so with op 9, `d: false`, never left with a silent gap (Discord docs,
+//! Gateway, "Resuming"). Next hop: [`super::transport`].
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use metrics::Gauge;
+use model::event::{Encoded, write_head};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::replay::{Replay, ReplayLimits};
+use super::transport::{Close, Head, Sent, Transport};
+
+/// Most dispatches handed to a transport at once while a replay is sent.
+pub const REPLAY_STEP: usize = 256;
+
+/// Change of the kept bytes that is reported to the gauge; smaller ones wait for the next.
+const REPORT_BYTES: i64 = 4 * 1024;
+
+/// What an outbox tells its session process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The connection of this generation is gone; the session waits for RESUME.
+    Detached {
+        /// Which connection.
+        generation: u64,
+    },
+    /// Events were dropped that the client cannot have: it can never resume.
+    Lost,
+}
+
+/// Why a connection cannot take over a session; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ResumeError {
+    /// There is no such session, or not all it missed is still here: answer op 9 with `d: false`.
+    #[error("the session cannot be resumed")]
+    Unknown,
+    /// The client claims events it was never sent: close with 4007.
+    #[error("the sequence number is above the last one sent")]
+    InvalidSequence,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Events numbered.
+    pub events: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// The session takes no more: forget it.
+    pub closed: bool,
+}
+
+/// The outbox of one session.
+pub struct Outbox {
+    owner: OnceLock<Box<dyn Fn(Notice) + Send + Sync>>,
+    kept_bytes: Gauge,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    replay: Replay,
+    /// Counts connections, so that the end of an old one is not taken for the end of the new one.
+    generation: u64,
+    state: State,
+    /// Bytes last reported to the gauge.
+    reported: i64,
+}
+
+enum State {
+    /// No connection; the client has received at most number `sent`.
+    Parked { sent: u64 },
+    /// Everything is written as it comes.
+    Live { transport: Arc<dyn Transport> },
+    /// The connection is behind: `next` is the first number it was not given.
+    Holding {
+        transport: Arc<dyn Transport>,
+        next: u64,
+    },
+    /// Can never be resumed; the session is about to end.
+    Lost,
+    /// The session has ended.
+    Closed,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox")
+            .field("last_sequence", &self.last_sequence())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Outbox {
+    /// A parked outbox that has sent nothing; `kept_bytes` is moved by the bytes it keeps.
+    pub fn new(limits: ReplayLimits, kept_bytes: Gauge) -> Self {
+        Self {
+            owner: OnceLock::new(),
+            kept_bytes,
+            inner: Mutex::new(Inner {
+                replay: Replay::new(limits),
+                generation: 0,
+                state: State::Parked { sent: 0 },
+                reported: 0,
+            }),
+        }
+    }
+
+    /// Says who is told about the connection; called once, before the first connection. The
+    /// function runs under the outbox's lock: it must only leave a message.
+    pub fn set_owner(&self, owner: impl Fn(Notice) + Send + Sync + 'static) {
+        // A second owner would be a defect of this crate; the first stays.
+        let _ = self.owner.set(Box::new(owner));
+    }
+
+    /// Numbers, keeps and sends events in order; each comes with the body this session gets, one
+    /// of the two of the event. One lock and at most one [`Transport::dispatch`] for all.
+    pub fn append_many<'a>(
+        &self,
+        events: impl IntoIterator<Item = (&'a Arc<Encoded>, &'a Bytes)>,
+    ) -> Appended {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Lost | State::Closed) {
+            return Appended {
+                closed: true,
+                ..Appended::default()
+            };
+        }
+        self.append_locked(&mut inner, events)
+    }
+
+    fn append_locked<'a>(
+        &self,
+        inner: &mut Inner,
+        events: impl IntoIterator<Item = (&'a Arc<Encoded>, &'a Bytes)>,
+    ) -> Appended {
+        let live = matches!(inner.state, State::Live { .. });
+        let mut appended = Appended::default();
+        let mut payloads: SmallVec<[(Head, Bytes); 2]> = SmallVec::new();
+        for (event, body) in events {
+            let sequence = inner.replay.push(event, body);
+            appended.events += 1;
+            appended.bytes += body.len() as u64;
+            if live {
+                let mut head = Head::new();
+                write_head(&mut head, event.name, sequence);
+                payloads.push((head, body.clone()));
+            }
+        }
+        if appended.events > 0 {
+            self.send(inner, &payloads);
+            self.report(inner);
+        }
+        appended
+    }
+
+    /// Sends one event as it is; see [`Outbox::append_many`].
+    pub fn append(&self, event: &Arc<Encoded>) -> Appended {
+        self.append_many([(event, &event.body)])
+    }
+
+    /// Connects `transport`: it gets every event above number `after`, in order, then `greeting`
+    /// (READY of a new session, RESUMED of an old one), then what comes. A connection it had
+    /// before is closed with [`Close::Replaced`]. Returns the generation of the connection.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; the earlier connection, if any, goes on undisturbed.
+    pub fn attach(
+        self: &Arc<Self>,
+        transport: Arc<dyn Transport>,
+        after: u64,
+        greeting: &Arc<Encoded>,
+    ) -> Result<u64, ResumeError> {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Lost | State::Closed) {
+            return Err(ResumeError::Unknown);
+        }
+        if after > inner.replay.last() {
+            return Err(ResumeError::InvalidSequence);
+        }
+        if after + 1 < inner.replay.first() {
+            return Err(ResumeError::Unknown);
+        }
+        inner.generation += 1;
+        let outbox = Arc::downgrade(self);
+        transport.on_room(Box::new(move || {
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.pump();
+            }
+        }));
+        let holding = State::Holding {
+            transport,
+            next: after + 1,
+        };
+        if let State::Live { transport: old } | State::Holding { transport: old, .. } =
+            std::mem::replace(&mut inner.state, holding)
+        {
+            old.close(Close::Replaced);
+        }
+        let generation = inner.generation;
+        // First the replay: the greeting may push its oldest event out of the ring.
+        self.send(&mut inner, &[]);
+        self.append_locked(&mut inner, [(greeting, &greeting.body)]);
+        Ok(generation)
+    }
+
+    /// Goes on sending to a connection that was behind and has room again.
+    pub fn pump(&self) {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Holding { .. }) {
+            self.send(&mut inner, &[]);
+        }
+    }
+
+    /// The connection of this generation is gone; what follows is kept for RESUME. `false` when
+    /// another one has taken over or the session is over.
+    pub fn detach(&self, generation: u64) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.generation != generation || inner.park().is_none() {
+            return false;
+        }
+        self.tell(Notice::Detached { generation });
+        true
+    }
+
+    /// Closes the connection, if there is one, and parks the session (drain: op 7).
+    pub fn disconnect(&self, why: Close) {
+        let mut inner = self.inner.lock();
+        if let Some(transport) = inner.park() {
+            transport.close(why);
+            self.tell(Notice::Detached {
+                generation: inner.generation,
+            });
+        }
+    }
+
+    /// Ends the outbox: the connection, if there is one, is closed with `why` (or left alone when
+    /// it is already going), and every later append answers that it is closed.
+    pub fn close(&self, why: Option<Close>) {
+        let mut inner = self.inner.lock();
+        let state = std::mem::replace(&mut inner.state, State::Closed);
+        if let (State::Live { transport } | State::Holding { transport, .. }, Some(why)) =
+            (state, why)
+        {
+            transport.close(why);
+        }
+        inner.replay.clear();
+        self.settle_report(&mut inner);
+    }
+
+    /// The client has received everything up to number `sequence` (op 1); numbers never sent are
+    /// ignored.
+    pub fn acknowledge(&self, sequence: u64) {
+        let mut inner = self.inner.lock();
+        let sent = match &inner.state {
+            State::Holding { next, .. } => next - 1,
+            State::Parked { sent } => *sent,
+            State::Live { .. } | State::Lost | State::Closed => inner.replay.last(),
+        };
+        if sequence <= sent {
+            inner.replay.trim(sequence);
+            self.report(&mut inner);
+        }
+    }
+
+    /// Number of the last event; 0 before the first.
+    pub fn last_sequence(&self) -> u64 {
+        self.inner.lock().replay.last()
+    }
+
+    /// The connection in use, counted from 1, and whether there is one now.
+    pub fn connection(&self) -> (u64, bool) {
+        let inner = self.inner.lock();
+        (
+            inner.generation,
+            matches!(inner.state, State::Live { .. } | State::Holding { .. }),
+        )
+    }
+
+    /// Brings the connection up to date: `fresh` payloads when it is live, the ring when it is
+    /// behind; then checks whether anything the client needs was dropped.
+    fn send(&self, inner: &mut Inner, fresh: &[(Head, Bytes)]) {
+        let next = inner.replay.last() + 1;
+        if let State::Live { transport } = &inner.state {
+            match transport.dispatch(fresh) {
+                Sent::Accepted if transport.has_room() => return,
+                Sent::Accepted => {
+                    inner.state = State::Holding {
+                        transport: Arc::clone(transport),
+                        next,
+                    };
+                }
+                Sent::Overrun | Sent::Closed => return self.cut(inner, next),
+            }
+        }
+        loop {
+            let (sent, next) = match &inner.state {
+                State::Holding { next, .. } if inner.replay.first() > *next => {
+                    return self.lose(inner);
+                }
+                State::Parked { sent } if inner.replay.first() > sent + 1 => {
+                    return self.lose(inner);
+                }
+                State::Holding { transport, .. } if !transport.has_room() => return,
+                State::Holding { transport, next } if *next > inner.replay.last() => {
+                    inner.state = State::Live {
+                        transport: Arc::clone(transport),
+                    };
+                    return;
+                }
+                State::Holding { transport, next } => {
+                    let step = inner.step(*next);
+                    (transport.dispatch(&step), next + step.len() as u64)
+                }
+                State::Live { .. } | State::Parked { .. } | State::Lost | State::Closed => return,
+            };
+            match (sent, &mut inner.state) {
+                (Sent::Accepted, State::Holding { next: reached, .. }) => *reached = next,
+                _ => return self.cut(inner, next),
+            }
+        }
+    }
+
+    /// The transport is gone; everything below number `next` was handed to it.
+    fn cut(&self, inner: &mut Inner, next: u64) {
+        inner.state = State::Parked { sent: next - 1 };
+        self.tell(Notice::Detached {
+            generation: inner.generation,
+        });
+    }
+
+    /// Something the client cannot have is gone: says so to the client and the session.
+    fn lose(&self, inner: &mut Inner) {
+        if let State::Holding { transport, .. } = std::mem::replace(&mut inner.state, State::Lost) {
+            transport.close(Close::InvalidSession { resumable: false });
+        }
+        inner.replay.clear();
+        self.tell(Notice::Lost);
+    }
+
+    fn tell(&self, notice: Notice) {
+        if let Some(owner) = self.owner.get() {
+            owner(notice);
+        }
+    }
+
+    /// Moves the gauge when enough has changed.
+    fn report(&self, inner: &mut Inner) {
+        let change = inner.replay.bytes() as i64 - inner.reported;
+        if change.abs() >= REPORT_BYTES {
+            self.settle_report(inner);
+        }
+    }
+
+    fn settle_report(&self, inner: &mut Inner) {
+        let bytes = inner.replay.bytes() as i64;
+        self.kept_bytes.increment((bytes - inner.reported) as f64);
+        inner.reported = bytes;
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.kept_bytes
+            .decrement(self.inner.get_mut().reported as f64);
+    }
+}
+
+impl Inner {
+    /// Lets go of the connection; what it was handed is taken as possibly received.
+    fn park(&mut self) -> Option<Arc<dyn Transport>> {
+        let last = self.replay.last();
+        let sent = match &self.state {
+            State::Live { .. } => last,
+            State::Holding { next, .. } => next - 1,
+            State::Parked { .. } | State::Lost | State::Closed => return None,
+        };
+        match std::mem::replace(&mut self.state, State::Parked { sent }) {
+            State::Live { transport } | State::Holding { transport, .. } => Some(transport),
+            State::Parked { .. } | State::Lost | State::Closed => None,
+        }
+    }
+
+    /// The next dispatches from the ring, at most [`REPLAY_STEP`].
+    fn step(&self, next: u64) -> Vec<(Head, Bytes)> {
+        let payload = |(number, kept): (u64, &super::replay::Kept)| {
+            let mut head = Head::new();
+            write_head(&mut head, kept.name(), number);
+            (head, kept.body().clone())
+        };
+        self.replay
+            .from(next)
+            .take(REPLAY_STEP)
+            .map(payload)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

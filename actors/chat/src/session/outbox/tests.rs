@@ -1,0 +1,478 @@
+//! Numbering, replay and the life of connections, against recorders and against a model.
+
+use std::sync::Arc;
+
+use metrics::Gauge;
+use model::event::{Audience, Encoded};
+use model::intents::Intents;
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+use super::{Notice, Outbox, REPLAY_STEP, ResumeError};
+use crate::session::recorder::Recorder;
+use crate::session::replay::ReplayLimits;
+use crate::session::transport::{Close, Sent};
+
+fn event(number: u64) -> Arc<Encoded> {
+    Arc::new(Encoded::new(
+        "TEST",
+        None,
+        Audience::Guild,
+        Intents::NONE,
+        &number,
+    ))
+}
+
+fn greeting() -> Arc<Encoded> {
+    Arc::new(Encoded::new(
+        "HELLO_AGAIN",
+        None,
+        Audience::Guild,
+        Intents::NONE,
+        &"hello",
+    ))
+}
+
+struct Fixture {
+    outbox: Arc<Outbox>,
+    notices: Arc<Mutex<Vec<Notice>>>,
+}
+
+impl Fixture {
+    fn new(events: usize) -> Self {
+        let outbox = Arc::new(Outbox::new(
+            ReplayLimits {
+                events,
+                bytes: 1 << 20,
+            },
+            Gauge::noop(),
+        ));
+        let notices = Arc::<Mutex<Vec<Notice>>>::default();
+        let inbox = Arc::clone(&notices);
+        outbox.set_owner(move |notice| inbox.lock().push(notice));
+        Self { outbox, notices }
+    }
+
+    fn connect(&self, after: u64) -> Result<(u64, Arc<Recorder>), ResumeError> {
+        let recorder = Recorder::new();
+        let generation = self.outbox.attach(recorder.clone(), after, &greeting())?;
+        Ok((generation, recorder))
+    }
+
+    fn append(&self, count: u64) {
+        for _ in 0..count {
+            // The body says its own number, so that a replay can be checked against it.
+            self.outbox.append(&event(self.outbox.last_sequence() + 1));
+        }
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.notices.lock().clone()
+    }
+}
+
+fn range(from: u64, to: u64) -> Vec<u64> {
+    (from..=to).collect()
+}
+
+#[test]
+fn numbers_begin_at_one_with_the_greeting_and_have_no_gaps() {
+    let fixture = Fixture::new(100);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    fixture.append(5);
+    assert_eq!(recorder.numbers(), range(1, 6));
+    assert_eq!(recorder.names()[0], "HELLO_AGAIN");
+}
+
+#[test]
+fn appenders_on_many_threads_make_one_gapless_order() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 500;
+    let fixture = Fixture::new(10_000);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let outbox = &fixture.outbox;
+            scope.spawn(move || {
+                for index in 0..EACH {
+                    let events = [event(thread * EACH + index), event(u64::MAX)];
+                    outbox.append_many(events.iter().map(|event| (event, &event.body)));
+                }
+            });
+        }
+    });
+    let received = recorder.received();
+    let last = 1 + THREADS * EACH * 2;
+    assert_eq!(recorder.numbers(), range(1, last));
+    for pair in received[1..].chunks(2) {
+        assert_eq!(
+            pair[1].data,
+            u64::MAX,
+            "what is appended at once stays together"
+        );
+    }
+    for thread in 0..THREADS {
+        let own: Vec<u64> = received
+            .iter()
+            .filter_map(|event| event.data.as_u64())
+            .filter(|number| number / EACH == thread)
+            .collect();
+        assert_eq!(
+            own,
+            range(thread * EACH, thread * EACH + EACH - 1),
+            "each appender's order holds"
+        );
+    }
+}
+
+#[test]
+fn resuming_at_every_number_gives_exactly_what_was_missed() {
+    for after in 0..=11 {
+        let fixture = Fixture::new(100);
+        let (generation, first) = fixture.connect(0).expect("new");
+        fixture.append(5);
+        assert!(fixture.outbox.detach(generation));
+        fixture.append(5);
+        assert_eq!(first.numbers(), range(1, 6));
+        let (_, second) = fixture.connect(after).expect("everything is still here");
+        fixture.append(1);
+        assert_eq!(second.numbers(), range(after + 1, 13), "after {after}");
+        let received = second.received();
+        assert_eq!(
+            received[received.len() - 2].name,
+            "HELLO_AGAIN",
+            "greeted after the replay"
+        );
+        for event in received.iter().filter(|event| event.name == "TEST") {
+            assert_eq!(event.data, event.sequence);
+        }
+    }
+}
+
+#[test]
+fn a_hundred_cuts_lose_and_repeat_nothing() {
+    let fixture = Fixture::new(1_000);
+    let (mut generation, mut recorder) = fixture.connect(0).expect("new");
+    let mut read = Vec::new();
+    for round in 0..100 {
+        fixture.append(3);
+        // The client read all but the last of what the socket took.
+        let mut here = recorder.numbers();
+        here.pop();
+        read.extend(here);
+        fixture.outbox.detach(generation);
+        fixture.append(round % 4);
+        (generation, recorder) = fixture
+            .connect(*read.last().expect("read some"))
+            .expect("resumable");
+    }
+    read.extend(recorder.numbers());
+    assert_eq!(read, range(1, fixture.outbox.last_sequence()));
+}
+
+#[test]
+fn numbers_never_sent_are_refused_and_nothing_changes() {
+    let fixture = Fixture::new(100);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    fixture.append(2);
+    assert_eq!(fixture.connect(4).err(), Some(ResumeError::InvalidSequence));
+    fixture.append(1);
+    assert_eq!(recorder.numbers(), range(1, 4), "the connection goes on");
+    assert_eq!(recorder.closes(), []);
+}
+
+#[test]
+fn what_was_dropped_or_acknowledged_cannot_be_resumed() {
+    let fixture = Fixture::new(4);
+    let (_, _recorder) = fixture.connect(0).expect("new");
+    fixture.append(9);
+    assert_eq!(
+        fixture.connect(5).err(),
+        Some(ResumeError::Unknown),
+        "6 is gone"
+    );
+    fixture.outbox.acknowledge(8);
+    assert_eq!(
+        fixture.connect(7).err(),
+        Some(ResumeError::Unknown),
+        "8 was acknowledged"
+    );
+    fixture.outbox.acknowledge(99);
+    assert!(
+        fixture.connect(8).is_ok(),
+        "numbers never sent acknowledge nothing"
+    );
+}
+
+#[test]
+fn the_newer_connection_wins() {
+    let fixture = Fixture::new(100);
+    let (old_generation, old) = fixture.connect(0).expect("new");
+    let (_, new) = fixture.connect(1).expect("resumed");
+    assert_eq!(old.closes(), [Close::Replaced]);
+    assert!(
+        !fixture.outbox.detach(old_generation),
+        "the old one's end is no news"
+    );
+    fixture.append(1);
+    assert_eq!((old.numbers(), new.numbers()), (vec![1], vec![2, 3]));
+    assert_eq!(fixture.notices(), []);
+}
+
+#[test]
+fn a_connection_that_refuses_parks_the_session() {
+    for answer in [Sent::Overrun, Sent::Closed] {
+        let fixture = Fixture::new(100);
+        let (generation, recorder) = fixture.connect(0).expect("new");
+        recorder.refuse(answer);
+        fixture.append(3);
+        assert_eq!(
+            fixture.notices(),
+            [Notice::Detached { generation }],
+            "told once"
+        );
+        let (_, again) = fixture.connect(1).expect("resumable");
+        assert_eq!(again.numbers(), range(2, 5));
+    }
+}
+
+#[test]
+fn a_parked_session_that_outgrows_its_ring_is_lost() {
+    let fixture = Fixture::new(4);
+    let (generation, _recorder) = fixture.connect(0).expect("new");
+    fixture.append(2);
+    fixture.outbox.detach(generation);
+    fixture.append(4);
+    assert_eq!(fixture.notices(), [Notice::Detached { generation }]);
+    assert!(
+        !fixture.outbox.append(&event(0)).closed,
+        "this one pushes out the first unseen"
+    );
+    assert_eq!(
+        fixture.notices(),
+        [Notice::Detached { generation }, Notice::Lost]
+    );
+    assert!(fixture.outbox.append(&event(0)).closed);
+    assert_eq!(fixture.connect(8).err(), Some(ResumeError::Unknown));
+}
+
+#[test]
+fn a_slow_reader_is_held_back_and_caught_up() {
+    let fixture = Fixture::new(10_000);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    recorder.set_room(false);
+    fixture.append(1);
+    let many = REPLAY_STEP as u64 * 2 + 10;
+    fixture.append(many);
+    assert_eq!(
+        recorder.numbers(),
+        range(1, 2),
+        "one more after it was full, then none"
+    );
+    recorder.set_room(true);
+    assert_eq!(recorder.numbers(), range(1, many + 2));
+    fixture.append(1);
+    assert_eq!(recorder.numbers(), range(1, many + 3), "live again");
+    assert_eq!(fixture.notices(), []);
+}
+
+#[test]
+fn a_reader_slower_than_the_ring_is_told_so() {
+    let fixture = Fixture::new(4);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    recorder.set_room(false);
+    fixture.append(1 + 4);
+    assert_eq!(recorder.closes(), []);
+    fixture.append(1);
+    assert_eq!(
+        recorder.closes(),
+        [Close::InvalidSession { resumable: false }]
+    );
+    assert_eq!(fixture.notices(), [Notice::Lost]);
+    recorder.set_room(true);
+    assert_eq!(recorder.numbers(), range(1, 2), "nothing after a gap");
+}
+
+#[test]
+fn a_closed_outbox_takes_nothing() {
+    let fixture = Fixture::new(100);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    fixture.outbox.close(Some(Close::Revoked));
+    assert_eq!(recorder.closes(), [Close::Revoked]);
+    assert!(fixture.outbox.append(&event(0)).closed);
+    assert_eq!(fixture.connect(1).err(), Some(ResumeError::Unknown));
+    assert_eq!(recorder.numbers(), [1]);
+    assert_eq!(fixture.notices(), []);
+}
+
+#[test]
+fn a_drained_session_can_be_resumed() {
+    let fixture = Fixture::new(100);
+    let (generation, recorder) = fixture.connect(0).expect("new");
+    fixture.outbox.disconnect(Close::Reconnect);
+    assert_eq!(recorder.closes(), [Close::Reconnect]);
+    assert_eq!(fixture.notices(), [Notice::Detached { generation }]);
+    fixture.append(2);
+    assert_eq!(
+        fixture.connect(1).expect("resumable").1.numbers(),
+        range(2, 4)
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(u8),
+    /// Attach at this much above or below what the client has.
+    Attach(i8),
+    Detach,
+    Acknowledge(i8),
+    Room(bool),
+    Refuse,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..12u8).prop_map(Step::Append),
+        3 => prop_oneof![4 => Just(0), 1 => -6..6i8].prop_map(Step::Attach),
+        1 => Just(Step::Detach),
+        1 => prop_oneof![2 => Just(0), 1 => -6..6i8].prop_map(Step::Acknowledge),
+        2 => any::<bool>().prop_map(Step::Room),
+        1 => Just(Step::Refuse),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+/// What an outbox must do, written the slow way.
+#[derive(Default)]
+struct Model {
+    last: u64,
+    first: u64,
+    /// Number up to which the connection, or the last one, was given events.
+    sent: u64,
+    connected: bool,
+    /// The connection had room when it was last given something.
+    live: bool,
+    refusing: bool,
+    full: bool,
+    lost: bool,
+}
+
+const MODEL_RING: u64 = 8;
+
+impl Model {
+    fn push(&mut self) {
+        self.last += 1;
+        self.first = self
+            .first
+            .max((self.last + 1).saturating_sub(MODEL_RING))
+            .max(1);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if self.connected && (self.live || !self.full) {
+            if self.sent < self.last {
+                self.connected = !self.refusing;
+                // Given, or tried: after a refusal it is not known what arrived.
+                self.sent = self.last;
+            }
+            self.live = !self.full;
+        }
+        if self.first > self.sent + 1 {
+            self.lost = true;
+            self.connected = false;
+        }
+    }
+
+    fn attach(&mut self, after: u64) {
+        (self.refusing, self.full, self.live, self.connected) = (false, false, false, true);
+        self.sent = after;
+        self.settle();
+        self.push();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// Whatever happens, a client that resumes where it stopped has every event once, in order,
+    /// or is told that it cannot.
+    #[test]
+    fn no_history_has_a_silent_gap(steps in steps()) {
+        let fixture = Fixture::new(MODEL_RING as usize);
+        let mut model = Model { first: 1, ..Model::default() };
+        let (mut generation, mut recorder) = fixture.connect(0).expect("new");
+        model.attach(0);
+        // What this connection was attached after.
+        let mut base = 0;
+        for step in steps {
+            match step {
+                Step::Append(count) => {
+                    for _ in 0..count {
+                        let lost = model.lost;
+                        let number = fixture.outbox.last_sequence() + 1;
+                        prop_assert_eq!(fixture.outbox.append(&event(number)).closed, lost);
+                        if !lost {
+                            model.push();
+                        }
+                    }
+                }
+                Step::Attach(offset) => {
+                    let read = base + recorder.len() as u64;
+                    let after = read.saturating_add_signed(offset.into());
+                    let expected = if model.lost {
+                        Some(ResumeError::Unknown)
+                    } else if after > model.last {
+                        Some(ResumeError::InvalidSequence)
+                    } else if after + 1 < model.first {
+                        Some(ResumeError::Unknown)
+                    } else {
+                        None
+                    };
+                    match fixture.connect(after) {
+                        Err(error) => prop_assert_eq!(Some(error), expected),
+                        Ok((new_generation, new)) => {
+                            prop_assert_eq!(None, expected);
+                            prop_assert_eq!(recorder.closes().contains(&Close::Replaced), model.connected);
+                            (generation, recorder, base) = (new_generation, new, after);
+                            model.attach(after);
+                        }
+                    }
+                }
+                Step::Detach => {
+                    prop_assert_eq!(fixture.outbox.detach(generation), model.connected);
+                    model.connected = false;
+                }
+                Step::Acknowledge(offset) => {
+                    let read = base + recorder.len() as u64;
+                    let number = read.saturating_add_signed(offset.into());
+                    fixture.outbox.acknowledge(number);
+                    if number <= model.sent && !model.lost {
+                        model.first = model.first.max(number + 1);
+                    }
+                }
+                Step::Room(room) => {
+                    model.full = !room;
+                    recorder.set_room(room);
+                    if room && !model.live {
+                        model.settle();
+                    }
+                }
+                Step::Refuse => {
+                    recorder.refuse(Sent::Overrun);
+                    model.refusing = true;
+                }
+            }
+            let numbers = recorder.numbers();
+            prop_assert_eq!(&numbers, &range(base + 1, base + numbers.len() as u64));
+            for event in recorder.received().iter().filter(|event| event.name == "TEST") {
+                prop_assert_eq!(&event.data, event.sequence);
+            }
+            prop_assert_eq!(fixture.outbox.last_sequence(), model.last);
+            prop_assert_eq!(fixture.outbox.connection().1, model.connected);
+            if model.connected && !model.refusing {
+                prop_assert_eq!(base + numbers.len() as u64, model.sent);
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The supervision tree of the chat system, on one screen.
+//!
+//! ```text
+//! chat (one for one) ─┬─ presence                   who is there, folded over sessions
+//!                     ├─ guilds (dynamic)           started on demand, one family per guild
+//!                     │    └─ family (rest for one) ─┬─ lane    settles changes in order
+//!                     │                              ├─ relay   hands events to sessions
+//!                     │                              └─ guild   decides
+//!                     └─ sessions (dynamic)         one per login, temporary
+//! ```
+//!
+//! The tree starts in this order and stops in reverse: sessions, then guilds, then presence.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use otp::{ExitReason, Node, Options, Supervisor, SupervisorRef};
+use storage::DataService;
+use storage::blob::BlobStore;
+
+use crate::accounts::Secret;
+use crate::chat::{Chat, ChatConfig, Parts};
+use crate::error::{ChatError, Result};
+use crate::guild::{self, Guilds};
+use crate::ids::Ids;
+use crate::presence::Presences;
+use crate::session::Sessions;
+
+/// Name of the supervisor at the top.
+pub const NAME: &str = "chat";
+
+/// Restarts of the three children within [`RESTART_PERIOD`] after which the chat system gives up
+/// and the node must stop.
+pub const RESTARTS_MAX: usize = 10;
+
+/// Time within which restarts are counted.
+pub const RESTART_PERIOD: Duration = Duration::from_secs(10);
+
+/// Builds the tree on `node`.
+///
+/// # Errors
+/// [`ChatError::Unavailable`] when a process does not start; nothing is left running.
+pub(crate) async fn start(
+    node: Node,
+    data: DataService,
+    blobs: BlobStore,
+    config: ChatConfig,
+    secret: Secret,
+    ids: Ids,
+) -> Result<Chat> {
+    let presences = Presences::new(&node);
+    let guilds = Guilds::new(&node);
+    let sessions = Sessions::new(&node, &config);
+    Supervisor::one_for_one()
+        .intensity(RESTARTS_MAX, RESTART_PERIOD)
+        .child(presences.child_spec())
+        .child(guilds.child_spec())
+        .child(sessions.child_spec())
+        .start(&node, Options::new().name(NAME).label("chat supervisor"))
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "the chat system does not start");
+            ChatError::Unavailable
+        })?;
+    Ok(Chat::assemble(Parts {
+        node,
+        data,
+        blobs,
+        config,
+        secret,
+        ids,
+        guilds,
+        sessions,
+        presences,
+    }))
+}
+
+/// Sends everybody away over `spread` (op 7), lets the guilds settle what they have taken on, and
+/// stops the tree; the whole within `deadline`.
+pub(crate) async fn drain(chat: &Chat, spread: Duration, deadline: Duration) {
+    let end = tokio::time::Instant::now() + deadline;
+    chat.sessions().refuse_new();
+    let away = chat.sessions().reconnect_all(spread);
+    if tokio::time::timeout_at(end, away).await.is_err() {
+        tracing::warn!("not every session was told to reconnect in time");
+    }
+    chat.guilds().refuse_new();
+    let guilds = chat.guilds().ids();
+    let settled = join_all(
+        guilds
+            .into_iter()
+            .filter_map(|id| chat.guilds().lookup(id))
+            .map(|server| async move {
+                // A guild that ended meanwhile has nothing left to settle.
+                let _ = server.call_infinity(guild::Message::Drain).await;
+            }),
+    );
+    if tokio::time::timeout_at(end, settled).await.is_err() {
+        tracing::warn!("not every guild settled its changes in time");
+    }
+    let left = end.saturating_duration_since(tokio::time::Instant::now());
+    if let Some(tree) = SupervisorRef::whereis(chat.node(), NAME)
+        && let Err(error) = tree.stop(ExitReason::Shutdown, left).await
+    {
+        tracing::warn!(%error, "the chat system did not stop in time");
+    }
+}

@@ -1,0 +1,119 @@
+//! Erlang's processes in Rust, on ractor.
+//!
+//! ```text
+//!  Node ─┬─ process table, names, counters
+//!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
+//!        │              └─ DynamicSupervisor    monitors tell others of an end
+//!        ├─ Registry, GenRegistry: processes by typed key
+//!        └─ Task: a process which computes one value
+//! ```
+//!
+//! What can be relied on (in brackets the manual that says so):
+//!
+//! * All that one process sends to another arrives in the order of sending: messages, EXIT, DOWN.
+//!   Nothing is promised across senders. (Erlang Reference Manual, "Delivery of Signals")
+//! * When a process ends its names and keys are free before anybody learns of the end.
+//! * Each link gives at most one EXIT, each monitor exactly one DOWN. After `unlink` there is no
+//!   EXIT, after `demonitor` with flush no DOWN.
+//! * A process which does not trap exits is dropped by an exit signal at its next await, with
+//!   whatever its mailbox holds. One which traps gets a message instead, in its turn. Only kill
+//!   spares nobody. (Erlang Reference Manual, "Receiving Exit Signals")
+//! * A start returns after `init`, and a failed start leaves nothing. (`proc_lib:start_link/3`)
+//! * A call ends: with its answer, the server's exit reason, or a timeout. (`gen_server:call/3`)
+//!
+//! A whole server:
+//!
+//! ```
+//! use otp::{Context, From, GenServer, Init, Next, Node, Options};
+//!
+//! struct Counter(u64);
+//!
+//! enum Message {
+//!     Add(u64),
+//!     Get(From<u64>),
+//! }
+//!
+//! impl GenServer for Counter {
+//!     type Args = u64;
+//!     type Message = Message;
+//!
+//!     async fn init(start: u64, _ctx: &mut Context<Self>) -> Init<Self> {
+//!         Init::Ok(Counter(start))
+//!     }
+//!
+//!     async fn handle(&mut self, message: Message, _ctx: &mut Context<Self>) -> Next<Self> {
+//!         match message {
+//!             Message::Add(number) => self.0 += number,
+//!             Message::Get(from) => from.reply(self.0),
+//!         }
+//!         Next::Go
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::new("example");
+//! let counter = otp::start::<Counter>(&node, 40, Options::new().name("counter")).await?;
+//! counter.cast(Message::Add(2));
+//! assert_eq!(counter.call(Message::Get).await?, 42);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules below are in reading order: the order of a process' life.
+
+mod pid;
+pub use pid::{MonitorRef, Pid, TimerRef, node_hash};
+
+mod exit_reason;
+pub use exit_reason::ExitReason;
+
+mod node;
+pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo};
+
+mod gen_server;
+pub use gen_server::{GenServer, Info, Init, Next};
+
+mod options;
+pub use options::Options;
+
+mod start;
+pub use start::{StartError, start};
+
+mod server_ref;
+pub use server_ref::{CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
+
+mod context;
+pub use context::Context;
+
+pub mod task;
+pub use task::Task;
+
+mod registry;
+pub use registry::{RegisterError, Registry};
+
+mod supervisor;
+pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
+pub use supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError, SupervisorRef};
+pub use supervisor::strategy::{
+    AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow, Strategy,
+};
+pub use supervisor::{Supervisor, SupervisorMessage, SupervisorServer};
+
+mod dynamic_supervisor;
+pub use dynamic_supervisor::{
+    DEFAULT_MAX_CHILDREN, DynamicSupervisor, DynamicSupervisorMessage, DynamicSupervisorRef,
+    DynamicSupervisorServer,
+};
+
+mod gen_registry;
+pub use gen_registry::GenRegistry;
+
+pub mod testing;
+
+mod process;
+pub use process::{DEFAULT_MAILBOX_MAX, SendError};
+
+mod panics;
+mod runner;
+mod signal;

@@ -1,0 +1,74 @@
+//! Panics as exit reasons: what was said, and where.
+//!
+//! An unwind carries the text but not the place, so a panic hook notes the place of panics which
+//! happen inside a process. The hook calls the one that was there before it.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Once;
+
+use futures_util::FutureExt;
+
+use crate::exit_reason::ExitReason;
+use crate::pid::Pid;
+
+tokio::task_local! {
+    /// The process on whose behalf the current task runs right now.
+    static CURRENT: Pid;
+}
+
+thread_local! {
+    static LAST_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic hook is by nature one per program; so is this guard.
+static HOOK: Once = Once::new();
+
+pub(crate) fn install_hook() {
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if current().is_some() {
+                let place = info.location().map(ToString::to_string);
+                LAST_PLACE.with(|last| *last.borrow_mut() = place);
+            }
+            previous(info);
+        }));
+    });
+}
+
+/// The process which is running, if the caller is one.
+pub(crate) fn current() -> Option<Pid> {
+    CURRENT.try_with(|pid| *pid).ok()
+}
+
+/// Runs a callback on behalf of a process; a panic becomes an exit reason.
+pub(crate) async fn guarded<T>(
+    pid: Pid,
+    callback: impl Future<Output = T>,
+) -> Result<T, ExitReason> {
+    CURRENT
+        .scope(pid, AssertUnwindSafe(callback).catch_unwind())
+        .await
+        .map_err(reason_of_panic)
+}
+
+/// The exit reason of a caught panic.
+fn reason_of_panic(payload: Box<dyn Any + Send>) -> ExitReason {
+    let message = match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => match payload.downcast::<&'static str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(_) => "a panic without a text".to_owned(),
+        },
+    };
+    let location = LAST_PLACE
+        .with(|last| last.borrow_mut().take())
+        .unwrap_or_default();
+    ExitReason::Panic {
+        message: message.into(),
+        location: location.into(),
+    }
+}

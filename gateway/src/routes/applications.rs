@@ -1,0 +1,99 @@
+//! The application of a bot (Discord docs, Application Resource).
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use model::ApplicationId;
+use model::application::Application;
+use model::user::User;
+use serde_json::{Value, json};
+
+use super::{Answer, ok};
+use crate::context::Context;
+use crate::error::{ApiError, Result};
+use crate::path::Arguments;
+use crate::token::Caller;
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/applications/@me", get(current))
+        .route("/oauth2/applications/@me", get(current))
+        .route("/applications/{application_id}/commands", get(commands))
+        .route(
+            "/applications/{application_id}/guilds/{guild_id}/commands",
+            get(commands),
+        )
+}
+
+async fn current(caller: Caller) -> Answer {
+    let application = own(&caller)?;
+    ok(&view(application, &caller.account.user))
+}
+
+/// Commands of an application: none can be registered, and libraries ask when they start.
+async fn commands(caller: Caller, path: Arguments) -> Answer {
+    let asked: ApplicationId = path.id("application_id")?;
+    if own(&caller)?.id != asked {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            20_012,
+            "You are not authorized to perform this action on this application",
+        ));
+    }
+    ok(&json!([]))
+}
+
+fn own(caller: &Caller) -> Result<&Application> {
+    caller.account.application.as_ref().ok_or_else(|| {
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            20_002,
+            "Only bots can use this endpoint",
+        )
+    })
+}
+
+/// The whole object; what nothing here sets is `null` or empty.
+fn view(application: &Application, bot: &User) -> Value {
+    json!({
+        "id": application.id,
+        "name": application.name,
+        "icon": null,
+        "description": application.description,
+        "summary": "",
+        "type": null,
+        "cover_image": null,
+        "primary_sku_id": null,
+        "bot": bot,
+        "slug": null,
+        "guild_id": null,
+        "rpc_origins": [],
+        "bot_public": true,
+        "bot_require_code_grant": false,
+        "terms_of_service_url": null,
+        "privacy_policy_url": null,
+        "custom_install_url": null,
+        "install_params": null,
+        "integration_types_config": {"0": {}},
+        "verify_key": "0".repeat(64),
+        "flags": application.flags,
+        "max_participants": null,
+        "tags": [],
+        "redirect_uris": [],
+        "interactions_endpoint_url": null,
+        "role_connections_verification_url": null,
+        "event_webhooks_url": null,
+        "event_webhooks_status": 1,
+        "event_webhooks_types": [],
+        "explicit_content_filter": 0,
+        "approximate_guild_count": null,
+        "approximate_user_install_count": 0,
+        "approximate_user_authorization_count": 0,
+        "eligible_oauth2_scopes": [],
+        "owner": bot,
+        "team": null,
+        "hook": true,
+        "is_monetized": false,
+        "storefront_available": false,
+    })
+}

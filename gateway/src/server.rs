@@ -1,0 +1,166 @@
+//! The listener: one task per connection, HTTP/1.1, upgrades to WebSocket.
+//!
+//! ```text
+//! accept ─ room? ─▶ connection task: hyper ─▶ router          no room: closed at once
+//! shutdown ─▶ nothing more accepted ─▶ connections end after their current answer ─▶ return
+//! ```
+//! A failed connection ends alone. WebSocket connections leave this file when they are upgraded,
+//! and keep their place among the connections through [`Peer::slot`].
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::context::Context;
+use crate::leftover::Whole;
+use crate::router::router;
+use crate::telemetry;
+
+pub use crate::edge::Peer;
+pub use crate::leftover::{LEFTOVER_BYTES_MAX, LEFTOVER_TIME_MAX};
+
+/// Time for the head of a request to arrive, and for a connection to stay idle between two. Above
+/// the 15 s for which Python's aiohttp keeps idle connections, so that it is the client who closes
+/// them and no request meets a closing connection.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
+/// Bytes of the head of a request; a longer one is answered 431.
+pub const HEAD_BYTES_MAX: usize = 32 * 1_024;
+/// Headers of a request; more are answered 431.
+pub const HEADERS_MAX: usize = 100;
+/// Time for connections to finish their current answer after the shutdown began; then they are
+/// cut.
+pub const FINISH_TIME_MAX: Duration = Duration::from_secs(10);
+/// Pause after a failed accept (out of file descriptors, mostly), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `context` on `listener` until `shutdown` resolves and the open requests are answered.
+///
+/// WebSocket connections do not hold it up: the chat system tells their sessions to reconnect.
+pub async fn serve(
+    listener: TcpListener,
+    context: Context,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let room = Arc::new(Semaphore::new(context.config().connections_max));
+    let router = router(context.clone());
+    let stopping = CancellationToken::new();
+    let connections = TaskTracker::new();
+    let upkeep = tokio::spawn(upkeep(context));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => match Arc::clone(&room).try_acquire_owned() {
+                Ok(slot) => {
+                    let connection =
+                        connection(stream, peer, slot, router.clone(), stopping.clone());
+                    connections.spawn(connection);
+                }
+                Err(_) => {
+                    metrics::counter!("guildhall_connections_refused_total").increment(1);
+                    drop(stream);
+                }
+            },
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(listener);
+    stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(FINISH_TIME_MAX, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            cut = connections.len(),
+            "requests were still open at the end of a shutdown"
+        );
+    }
+    upkeep.abort();
+}
+
+async fn pause_after(error: &io::Error) {
+    let of_one_connection = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    );
+    if !of_one_connection {
+        tracing::warn!(%error, "cannot accept a connection; trying again");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+    router: Router,
+    stopping: CancellationToken,
+) {
+    metrics::gauge!("guildhall_http_connections").increment(1.0);
+    // Events are small and must not wait for more.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY not set");
+    }
+    let peer = Peer {
+        address: peer.ip(),
+        slot: Some(Arc::new(slot)),
+    };
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        let (head, body) = request.into_parts();
+        let body = Whole::of(&head.headers, body);
+        router.clone().oneshot(Request::from_parts(head, body))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .keep_alive(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(FINISH_TIME_MAX, connection).await {
+                Ok(ended) => ended,
+                Err(_) => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection failed");
+    }
+    metrics::gauge!("guildhall_http_connections").decrement(1.0);
+}
+
+/// Keeps the samples of histograms from piling up between scrapes.
+async fn upkeep(context: Context) {
+    let mut every = tokio::time::interval(telemetry::UPKEEP_EVERY);
+    loop {
+        every.tick().await;
+        context.metrics().upkeep();
+    }
+}

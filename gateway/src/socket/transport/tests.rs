@@ -1,0 +1,323 @@
+//! The writer over real sockets and pipes: order, bounds, room, ends.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::socket::compression::Mode;
+use chat::session::transport::Transport as _;
+use futures_util::StreamExt as _;
+use std::future::poll_fn;
+use std::sync::atomic::AtomicUsize;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+fn writer(sink: Sink, mode: Mode) -> Arc<SocketWriter> {
+    let compressor = Compressor::new(mode).unwrap();
+    Arc::new(SocketWriter::new(sink, compressor, Arc::new(Shared::new())))
+}
+
+async fn tcp() -> (Sink, tokio::net::tcp::OwnedReadHalf, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let (read, write) = server.into_split();
+    write.writable().await.unwrap();
+    (Sink::Tcp(write), read, client)
+}
+
+fn payload(text: &str) -> (Head, Bytes) {
+    let (head, body) = text.split_at(text.len().min(5));
+    (
+        Head::from_slice(head.as_bytes()),
+        Bytes::copy_from_slice(body.as_bytes()),
+    )
+}
+
+/// What the connection task does.
+fn keep_flushing(writer: &Arc<SocketWriter>) -> tokio::task::JoinHandle<Ended> {
+    let writer = Arc::clone(writer);
+    tokio::spawn(async move {
+        poll_fn(|context| {
+            writer.flush(context);
+            writer.ended().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dispatches_of_many_threads_keep_their_order_among_pongs() {
+    const EACH: usize = 2_000;
+    let (sink, _read, client) = tcp().await;
+    let writer = writer(sink, Mode::None);
+    let flushing = keep_flushing(&writer);
+    let transport = writer.begin_session();
+    let threads: Vec<_> = (0..3)
+        .map(|thread| {
+            let transport = Arc::clone(&transport);
+            std::thread::spawn(move || {
+                for batch in (0..EACH).collect::<Vec<_>>().chunks(7) {
+                    let texts = batch.iter().map(|number| {
+                        payload(&format!("{thread} {number} {}", "x".repeat(number % 300)))
+                    });
+                    let texts: Vec<_> = texts.collect();
+                    while !transport.has_room() {
+                        std::thread::yield_now();
+                    }
+                    assert_eq!(transport.dispatch(&texts), Sent::Accepted);
+                }
+            })
+        })
+        .collect();
+    let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+    let mut next = [0; 3];
+    let (mut asked, mut pongs) = (0, 0);
+    while next != [EACH; 3] || pongs < asked {
+        match client.next().await.unwrap().unwrap() {
+            Message::Text(text) => {
+                let mut words = text.split(' ');
+                let thread: usize = words.next().unwrap().parse().unwrap();
+                let number: usize = words.next().unwrap().parse().unwrap();
+                assert_eq!(number, next[thread]);
+                assert_eq!(words.next().unwrap().len(), number % 300);
+                next[thread] += 1;
+                if number.is_multiple_of(100) {
+                    writer.send_frames(&[0x8a, 1, b'p']);
+                    asked += 1;
+                }
+            }
+            Message::Pong(bytes) => {
+                assert_eq!(&bytes[..], b"p");
+                pongs += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(pongs, 3 * EACH / 100);
+    flushing.abort();
+}
+
+#[tokio::test]
+async fn a_narrow_pipe_gets_the_same_bytes() {
+    let (ours, mut theirs) = tokio::io::duplex(7);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
+    let flushing = keep_flushing(&writer);
+    let transport = writer.begin_session();
+    let texts: Vec<String> = (0..100)
+        .map(|number| format!("{number} {}", "y".repeat(number * 3)))
+        .collect();
+    for batch in texts.chunks(40) {
+        let payloads: Vec<_> = batch.iter().map(|text| payload(text)).collect();
+        assert_eq!(transport.dispatch(&payloads), Sent::Accepted);
+    }
+    let mut expected = Vec::new();
+    for text in &texts {
+        expected.extend_from_slice(FrameHead::new(Kind::Text, text.len()).as_ref());
+        expected.extend_from_slice(text.as_bytes());
+    }
+    let mut got = vec![0; expected.len()];
+    theirs.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, expected);
+    flushing.abort();
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_held_back_and_goes_on_where_it_was() {
+    let (sink, _read, mut client) = tcp().await;
+    let writer = writer(sink, Mode::None);
+    let transport = writer.begin_session();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    transport.on_room(Box::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    }));
+    let text = "z".repeat(10_000);
+    let mut sent = 0;
+    while transport.has_room() {
+        assert_eq!(transport.dispatch(&[payload(&text)]), Sent::Accepted);
+        sent += 1;
+    }
+    assert!(writer.state.lock().queued_bytes < QUEUE_ROOM_BYTES + 20_000);
+    assert!(writer.stalled_since().is_some());
+    assert_eq!(told.load(Ordering::SeqCst), 0);
+
+    let flushing = keep_flushing(&writer);
+    let mut got = vec![0; sent * (text.len() + 4)];
+    client.read_exact(&mut got).await.unwrap();
+    for frame in got.chunks(text.len() + 4) {
+        assert_eq!(frame[..4], [0x81, 126, 0x27, 0x10]);
+        assert!(frame[4..].iter().all(|byte| *byte == b'z'));
+    }
+    let deadline = Instant::now() + std::time::Duration::from_secs(5);
+    while !writer.is_flushed() || writer.stalled_since().is_some() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    assert!(transport.has_room());
+    flushing.abort();
+}
+
+#[tokio::test]
+async fn who_never_reads_is_cut_at_the_limit_and_costs_nothing_more() {
+    let (sink, _read, client) = tcp().await;
+    let writer = writer(sink, Mode::None);
+    let transport = writer.begin_session();
+    let text = "z".repeat(4_000);
+    let mut most = 0;
+    let last = loop {
+        match transport.dispatch(&[payload(&text)]) {
+            Sent::Accepted => most = most.max(writer.state.lock().queued_bytes),
+            other => break other,
+        }
+    };
+    assert_eq!(last, Sent::Overrun);
+    assert!((QUEUE_BYTES_MAX..QUEUE_BYTES_MAX + 8_000).contains(&most));
+    assert_eq!(writer.ended(), Some(Ended::Overrun));
+    assert_eq!(writer.state.lock().queue.capacity(), 0);
+    assert_eq!(transport.dispatch(&[payload(&text)]), Sent::Closed);
+    drop(client);
+}
+
+#[tokio::test]
+async fn small_frames_have_a_limit_too() {
+    let (ours, _theirs) = tokio::io::duplex(1);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
+    let transport = writer.begin_session();
+    let mut frames = 0;
+    while transport.dispatch(&[payload("abcdefgh")]) == Sent::Accepted {
+        frames += 1;
+    }
+    assert_eq!(frames, QUEUE_PIECES_MAX / 2);
+}
+
+#[tokio::test]
+async fn a_dispatch_above_the_limit_is_taken_whole() {
+    let (ours, mut theirs) = tokio::io::duplex(100_000);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
+    let flushing = keep_flushing(&writer);
+    let transport = writer.begin_session();
+    let text = "g".repeat(3 * QUEUE_BYTES_MAX);
+    assert_eq!(transport.dispatch(&[payload(&text)]), Sent::Accepted);
+    let mut got = vec![0; text.len() + 10];
+    theirs.read_exact(&mut got).await.unwrap();
+    assert!(got[10..].iter().all(|byte| *byte == b'g'));
+    flushing.abort();
+}
+
+#[tokio::test]
+async fn a_session_of_the_past_writes_nothing() {
+    let (ours, mut theirs) = tokio::io::duplex(1_000);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
+    let old = writer.begin_session();
+    let new = writer.begin_session();
+    assert_eq!(old.dispatch(&[payload("old")]), Sent::Closed);
+    old.close(Close::Revoked);
+    assert_eq!(writer.ended(), None);
+    assert_eq!(new.dispatch(&[payload("new")]), Sent::Accepted);
+    new.close(Close::InvalidSession { resumable: false });
+    assert_eq!(new.dispatch(&[payload("more")]), Sent::Closed);
+    assert_eq!(
+        writer.ended(),
+        Some(Ended::Session(Close::InvalidSession { resumable: false }))
+    );
+    writer.end_session();
+    assert_eq!(writer.ended(), None);
+    writer.send(Bytes::from_static(b"op 9"));
+    let flushing = keep_flushing(&writer);
+    let mut got = [0; 11];
+    theirs.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"\x81\x03new\x81\x04op 9");
+    flushing.abort();
+}
+
+#[tokio::test]
+async fn nothing_follows_a_close_frame() {
+    let (ours, mut theirs) = tokio::io::duplex(1_000);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
+    let transport = writer.begin_session();
+    writer.close(4009, "late");
+    assert_eq!(transport.dispatch(&[payload("no")]), Sent::Closed);
+    writer.send(Bytes::from_static(b"no"));
+    writer.send_frames(&[0x8a, 0]);
+    writer.close(4000, "no");
+    let flushing = keep_flushing(&writer);
+    let mut got = [0; 8];
+    theirs.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"\x88\x06\x0f\xa9late");
+    assert!(writer.is_flushed());
+    writer.shut();
+    assert_eq!(flushing.await.unwrap(), Ended::Broken);
+    let mut rest = Vec::new();
+    theirs.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_close_reply_is_the_last_frame_too() {
+    let (ours, _theirs) = tokio::io::duplex(1_000);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
+    let transport = writer.begin_session();
+    writer.send_frames(&[0x88, 2, 3, 232]);
+    assert_eq!(transport.dispatch(&[payload("no")]), Sent::Closed);
+}
+
+#[tokio::test]
+async fn compressed_messages_are_binary_and_in_order() {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+    let writer = writer(Sink::Any(Box::new(ours)), Mode::ZlibStream);
+    let flushing = keep_flushing(&writer);
+    let transport = writer.begin_session();
+    writer.send(Bytes::from_static(b"hello"));
+    assert_eq!(
+        transport.dispatch(&[payload("first one"), payload("second one")]),
+        Sent::Accepted
+    );
+    let mut stream = flate2::Decompress::new(true);
+    for expected in ["hello", "first one", "second one"] {
+        let mut head = [0; 2];
+        theirs.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[0], 0x82);
+        let mut message = vec![0; head[1] as usize];
+        theirs.read_exact(&mut message).await.unwrap();
+        let mut out = Vec::with_capacity(100);
+        stream
+            .decompress_vec(&message, &mut out, flate2::FlushDecompress::Sync)
+            .unwrap();
+        assert_eq!(out, expected.as_bytes());
+    }
+    flushing.abort();
+}
+
+#[test]
+fn a_write_may_stop_anywhere() {
+    let batch = [
+        payload("first one"),
+        payload("abc"),
+        payload("the third one"),
+    ];
+    let heads: Vec<FrameHead> = batch
+        .iter()
+        .map(|(json, body)| FrameHead::new(Kind::Text, json.len() + body.len()))
+        .collect();
+    let mut whole = Vec::new();
+    for (head, (json, body)) in heads.iter().zip(&batch) {
+        whole.extend_from_slice(head.as_ref());
+        whole.extend_from_slice(json);
+        whole.extend_from_slice(body);
+    }
+    for written in 0..=whole.len() {
+        let mut rest = Vec::new();
+        left_over(&heads, &batch, written, |piece| {
+            rest.extend_from_slice(&piece)
+        });
+        assert_eq!(rest, whole[written..], "after {written}");
+    }
+}

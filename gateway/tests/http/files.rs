@@ -1,0 +1,313 @@
+//! Attachments: uploaded, kept, served, refused.
+
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::support::{Reply, Server};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x10\0\0\0\x20\x08\x06\0\0\0";
+
+fn file(name: &str, bytes: &[u8]) -> Part {
+    Part::bytes(bytes.to_vec()).file_name(name.to_owned())
+}
+
+fn payload(json: &Value) -> Part {
+    Part::text(json.to_string())
+        .mime_str("application/json")
+        .unwrap()
+}
+
+async fn upload(server: &Server, form: Form) -> Reply {
+    Reply::of(
+        server
+            .ann
+            .request(Method::POST, &server.at("/messages"))
+            .multipart(form),
+    )
+    .await
+}
+
+fn path_of<'a>(server: &Server, url: &'a str) -> &'a str {
+    url.strip_prefix(&format!("http://{}", server.address))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn files_go_with_their_message() {
+    let server = Server::start().await;
+    let mut posted = Vec::new();
+    for number in 0..3 {
+        let form = Form::new().part("files[0]", file(&format!("{number}.png"), PNG));
+        posted.push(upload(&server, form).await.expect(200));
+    }
+    let status = async |message: &Value| {
+        let url = message["attachments"][0]["url"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let get = server.bob.anonymous(Method::GET, path_of(&server, &url));
+        Reply::of(get).await.status
+    };
+    let id = |message: &Value| message["id"].as_str().unwrap().to_owned();
+    assert_eq!(status(&posted[0]).await, 200);
+
+    let one = server.at(&format!("/messages/{}", id(&posted[0])));
+    server.ann.delete(&one).await.expect(204);
+    let two = json!({"messages": [id(&posted[1]), id(&posted[2])]});
+    server
+        .ann
+        .post(&server.at("/messages/bulk-delete"), two)
+        .await
+        .expect(204);
+    for message in &posted {
+        assert_eq!(status(message).await, 404);
+    }
+}
+
+#[tokio::test]
+async fn files_come_back_as_they_were_sent() {
+    let server = Server::start().await;
+    let bytes: Vec<u8> = (0..3_000_000_u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    let form = Form::new()
+        .part(
+            "payload_json",
+            payload(&json!({"content": "see", "attachments": [{"id": 1, "description": "alt"}]})),
+        )
+        .part("files[0]", file("data.bin", &bytes))
+        .part("files[1]", file("picture.png", PNG));
+    let posted = upload(&server, form).await.expect(200);
+    let files = posted["attachments"].as_array().unwrap();
+    assert_eq!(files.len(), 2);
+    let find = |name: &str| files.iter().find(|file| file["filename"] == name).unwrap();
+    let (data, picture) = (find("data.bin"), find("picture.png"));
+    assert_eq!(data["size"], 3_000_000);
+    assert_eq!(
+        (&picture["width"], &picture["height"]),
+        (&json!(16), &json!(32))
+    );
+    assert_eq!(
+        (&picture["description"], &picture["content_type"]),
+        (&json!("alt"), &json!("image/png"))
+    );
+
+    let fetched = Reply::of(
+        server
+            .bob
+            .anonymous(Method::GET, path_of(&server, data["url"].as_str().unwrap())),
+    )
+    .await;
+    assert_eq!(fetched.bytes, bytes);
+    assert_eq!(fetched.header("content-type"), "application/octet-stream");
+    assert_eq!(
+        fetched.header("content-disposition"),
+        "attachment; filename=\"data.bin\""
+    );
+    assert_eq!(
+        fetched.header("content-security-policy"),
+        "default-src 'none'; sandbox"
+    );
+    assert_eq!(fetched.header("x-content-type-options"), "nosniff");
+    let picture = Reply::of(server.bob.anonymous(
+        Method::GET,
+        path_of(&server, picture["url"].as_str().unwrap()),
+    ))
+    .await;
+    assert_eq!(
+        (picture.bytes.as_slice(), picture.header("content-type")),
+        (PNG, "image/png")
+    );
+    assert!(picture.header("content-disposition").starts_with("inline"));
+}
+
+#[tokio::test]
+async fn bare_fields_and_odd_part_names_are_taken() {
+    let server = Server::start().await;
+    let form = Form::new()
+        .text("content", "bare")
+        .text("tts", "true")
+        .part("file", file("a.txt", b"hi"));
+    let posted = upload(&server, form).await.expect(200);
+    assert_eq!(
+        (&posted["content"], &posted["tts"]),
+        (&json!("bare"), &json!(true))
+    );
+    assert_eq!(posted["attachments"][0]["filename"], "a.txt");
+    let only_file = upload(&server, Form::new().part("files[0]", file("b.txt", b"")))
+        .await
+        .expect(200);
+    assert_eq!(only_file["attachments"][0]["size"], 0);
+}
+
+#[tokio::test]
+async fn hostile_files_cannot_run_or_leave() {
+    let server = Server::start().await;
+    for (name, bytes) in [
+        ("../../../etc/passwd", &b"x"[..]),
+        ("page.html", b"<script>alert(1)</script>"),
+        ("image.svg", b"<svg onload=alert(1)>"),
+        (".hidden", b"x"),
+        ("a\"b;c.txt", b"x"),
+        ("\u{202e}gnp.exe", b"x"),
+    ] {
+        let posted = upload(&server, Form::new().part("files[0]", file(name, bytes)))
+            .await
+            .expect(200);
+        let url = posted["attachments"][0]["url"].as_str().unwrap().to_owned();
+        let path = path_of(&server, &url);
+        assert!(
+            path.starts_with("/attachments/") && path.matches('/').count() == 4,
+            "{path}"
+        );
+        let fetched = Reply::of(server.bob.anonymous(Method::GET, path)).await;
+        assert_eq!(fetched.bytes, bytes, "{name}");
+        let content_type = fetched.header("content-type");
+        assert!(
+            content_type == "application/octet-stream" || content_type.starts_with("text/plain"),
+            "{name}"
+        );
+        assert_eq!(
+            fetched.header("content-security-policy"),
+            "default-src 'none'; sandbox"
+        );
+    }
+    for path in [
+        "/attachments/1/2/x.txt",
+        "/attachments/1/2/..%2f..%2fx",
+        "/attachments/x/2/a",
+        "/attachments/1/2/.incoming",
+    ] {
+        assert_eq!(
+            Reply::of(server.bob.anonymous(Method::GET, path))
+                .await
+                .status,
+            404,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn broken_uploads_post_nothing() {
+    let server = Server::start().await;
+    let raw = |body: String, boundary: &str| {
+        let request = server.ann.request(Method::POST, &server.at("/messages"));
+        request
+            .header(
+                "content-type",
+                format!("multipart/form-data; boundary={boundary}"),
+            )
+            .body(body)
+    };
+    let head =
+        "--X\r\nContent-Disposition: form-data; name=\"files[0]\"; filename=\"a.txt\"\r\n\r\n";
+    for body in [
+        format!("{head}half of it"),
+        head.to_owned(),
+        "--X\r\nContent-Dispo".to_owned(),
+        "nothing".to_owned(),
+        String::new(),
+    ] {
+        let reply = Reply::of(raw(body.clone(), "X")).await;
+        assert_eq!(reply.status, 400, "{body:?}: {}", reply.body);
+    }
+    Reply::of(raw(format!("{head}whole\r\n--X--\r\n"), "Y"))
+        .await
+        .refused(400, 50_035);
+    let no_boundary = server.ann.request(Method::POST, &server.at("/messages"));
+    Reply::of(
+        no_boundary
+            .header("content-type", "multipart/form-data")
+            .body("x"),
+    )
+    .await
+    .refused(400, 50_035);
+    let broken = Form::new()
+        .part("payload_json", Part::text("{"))
+        .part("files[0]", file("a.txt", b"x"));
+    upload(&server, broken).await.refused(400, 50_109);
+    let long = "x".repeat(2_001);
+    let refused = Form::new()
+        .part("payload_json", payload(&json!({"content": long})))
+        .part("files[0]", file("a.txt", b"x"));
+    upload(&server, refused).await.refused_at("content");
+    assert_eq!(
+        server.ann.get(&server.at("/messages")).await.expect(200),
+        json!([])
+    );
+    Reply::of(raw(format!("{head}whole\r\n--X--\r\n"), "X"))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn limits_of_uploads() {
+    let server = Server::start().await;
+    let max = 10 * 1_024 * 1_024;
+    let exact = vec![7; max];
+    upload(
+        &server,
+        Form::new().part("files[0]", file("exact.bin", &exact)),
+    )
+    .await
+    .expect(200);
+    let over = vec![7; max + 1];
+    upload(
+        &server,
+        Form::new().part("files[0]", file("over.bin", &over)),
+    )
+    .await
+    .refused(413, 40_005);
+    let mut many = Form::new();
+    for number in 0..11 {
+        many = many.part(format!("files[{number}]"), file("a.txt", b"x"));
+    }
+    upload(&server, many).await.refused_at("files");
+    let payload = Part::text(format!("{{\"content\":\"{}\"}}", "x".repeat(300_000)));
+    upload(&server, Form::new().part("payload_json", payload))
+        .await
+        .refused(413, 40_005);
+}
+
+#[tokio::test]
+async fn files_need_the_permission_and_edits_keep_what_they_name() {
+    let server = Server::start().await;
+    let form = || Form::new().part("files[0]", file("a.txt", b"first"));
+    let posted = upload(&server, form()).await.expect(200);
+    let path = server.at(&format!("/messages/{}", posted["id"].as_str().unwrap()));
+    let added = Reply::of(server.ann.request(Method::PATCH, &path).multipart(form()))
+        .await
+        .expect(200);
+    assert_eq!(
+        added["attachments"].as_array().unwrap().len(),
+        2,
+        "without a list files are added"
+    );
+    let keep = json!({"attachments": [{"id": posted["attachments"][0]["id"]}]});
+    let kept = server.ann.patch(&path, keep).await.expect(200);
+    assert_eq!(kept["attachments"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        kept["attachments"][0]["url"],
+        posted["attachments"][0]["url"]
+    );
+    let none = server
+        .ann
+        .patch(&path, json!({"attachments": [], "content": "text"}))
+        .await
+        .expect(200);
+    assert_eq!(none["attachments"], json!([]));
+    server
+        .ann
+        .patch(&path, json!({"attachments": [{"id": "77"}]}))
+        .await
+        .refused_at("attachments.0.id");
+
+    server.deny_everyone(1 << 15).await;
+    let refused = server
+        .bob
+        .request(Method::POST, &server.at("/messages"))
+        .multipart(form());
+    Reply::of(refused).await.refused(403, 50_013);
+}

@@ -1,0 +1,220 @@
+//! Events: what a session is told, encoded once and shared by everyone who gets it.
+//!
+//! ```text
+//! {"t":"MESSAGE_CREATE","s":42,"op":0,"d":   head, made per session (write_head)
+//! {"id":"…","content":"…"}}                   body, shared by all sessions (Encoded::body)
+//! ```
+//! The body already ends with the brace that closes the head.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use smallvec::SmallVec;
+
+use crate::id::{ChannelId, GuildId, UserId};
+use crate::intents::Intents;
+
+/// Who of a guild's sessions an event is for, before intents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Every session of the guild.
+    Guild,
+    /// Sessions whose user may view the channel.
+    Channel(ChannelId),
+    /// Sessions of these users only.
+    Users(Arc<[UserId]>),
+}
+
+/// How dear an event is when a queue is full: the lower classes are shed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Typing: worthless after seconds.
+    Typing,
+    /// Presence: the next one corrects it.
+    Presence,
+    /// Everything that must arrive or the session must be told so.
+    Durable,
+}
+
+/// An event as bytes, once per form, then shared.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// Event name, the `t` of the envelope.
+    pub name: &'static str,
+    /// The guild it is of; `None` reaches shard 0 only.
+    pub guild_id: Option<GuildId>,
+    /// Who it is for.
+    pub audience: Audience,
+    /// The intent a session needs; [`Intents::NONE`] = always sent.
+    pub intents: Intents,
+    /// Users who get it without the intent (an update of their own membership).
+    pub always_for: SmallVec<[UserId; 1]>,
+    /// Class for shedding.
+    pub class: Class,
+    /// The `d` value and the closing brace of the envelope.
+    pub body: Bytes,
+    /// The body for sessions without MESSAGE_CONTENT; `None` = no difference.
+    pub redacted: Option<Bytes>,
+    /// Users who get the whole body without MESSAGE_CONTENT: the author and the mentioned.
+    pub whole_for: SmallVec<[UserId; 2]>,
+}
+
+impl Encoded {
+    /// Encodes `data` as the body of an event named `name`.
+    pub fn new(
+        name: &'static str,
+        guild_id: Option<GuildId>,
+        audience: Audience,
+        intents: Intents,
+        data: &impl Serialize,
+    ) -> Self {
+        Self {
+            name,
+            guild_id,
+            audience,
+            intents,
+            always_for: SmallVec::new(),
+            class: Class::Durable,
+            body: body_of(data),
+            redacted: None,
+            whole_for: SmallVec::new(),
+        }
+    }
+
+    /// Sets the shedding class.
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Sends it to `user` whatever the intents.
+    #[must_use]
+    pub fn always_for(mut self, user: UserId) -> Self {
+        self.always_for.push(user);
+        self
+    }
+
+    /// Sends `data` instead to sessions without MESSAGE_CONTENT, except those of `whole_for`.
+    #[must_use]
+    pub fn redacted(
+        mut self,
+        data: &impl Serialize,
+        whole_for: impl IntoIterator<Item = UserId>,
+    ) -> Self {
+        self.redacted = Some(body_of(data));
+        self.whole_for = whole_for.into_iter().collect();
+        self
+    }
+
+    /// The body a session of `user` with `intents` gets, or `None` when it did not ask for it.
+    pub fn body_for(&self, user: UserId, intents: Intents) -> Option<&Bytes> {
+        if !intents.contains(self.intents) && !self.always_for.contains(&user) {
+            return None;
+        }
+        match &self.redacted {
+            Some(redacted)
+                if !intents.contains(Intents::MESSAGE_CONTENT)
+                    && !self.whole_for.contains(&user) =>
+            {
+                Some(redacted)
+            }
+            _ => Some(&self.body),
+        }
+    }
+}
+
+/// The JSON of `data` and the brace that closes the envelope.
+///
+/// A value whose serialisation fails becomes `null`: all our types serialise, so this is
+/// unreachable; a broken event must not take a process down.
+pub fn body_of(data: &impl Serialize) -> Bytes {
+    let mut out = Vec::with_capacity(512);
+    if serde_json::to_writer(&mut out, data).is_err() {
+        out.clear();
+        out.extend_from_slice(b"null");
+    }
+    out.push(b'}');
+    Bytes::from(out)
+}
+
+/// Longest head: the longest event name and a 20-digit number fit.
+pub const HEAD_MAX: usize = 96;
+
+/// Writes `{"t":"NAME","s":SEQ,"op":0,"d":` to `out`. By hand: this runs once per event and
+/// session, and the formatting machinery costs more than all the rest of it.
+pub fn write_head(out: &mut SmallVec<[u8; HEAD_MAX]>, name: &str, sequence: u64) {
+    out.extend_from_slice(b"{\"t\":\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\",\"s\":");
+    let mut digits = [0_u8; 20];
+    let mut start = digits.len();
+    let mut rest = sequence;
+    loop {
+        start -= 1;
+        // One decimal digit always fits.
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(b",\"op\":0,\"d\":");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id;
+
+    #[test]
+    fn head_and_body_make_one_envelope() {
+        let event = Encoded::new(
+            "TYPING_START",
+            None,
+            Audience::Guild,
+            Intents::NONE,
+            &serde_json::json!({"a": 1}),
+        );
+        let mut out = SmallVec::new();
+        write_head(&mut out, event.name, 7);
+        out.extend_from_slice(&event.body);
+        let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
+        assert_eq!(
+            value,
+            serde_json::json!({"t": "TYPING_START", "s": 7, "op": 0, "d": {"a": 1}})
+        );
+    }
+
+    #[test]
+    fn any_number_is_written_whole() {
+        for sequence in [0, 9, 10, 1_234_567_890, u64::MAX] {
+            let mut out = SmallVec::new();
+            write_head(&mut out, "X", sequence);
+            let expected = format!("{{\"t\":\"X\",\"s\":{sequence},\"op\":0,\"d\":");
+            assert_eq!(&out[..], expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn content_is_for_those_who_may_read_it() {
+        let author: UserId = Id::new(1);
+        let other: UserId = Id::new(2);
+        let event = Encoded::new(
+            "MESSAGE_CREATE",
+            None,
+            Audience::Guild,
+            Intents::GUILD_MESSAGES,
+            &"whole",
+        )
+        .redacted(&"blank", [author]);
+        let without = Intents::GUILD_MESSAGES;
+        let with = Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT;
+        assert_eq!(event.body_for(author, without), Some(&event.body));
+        assert_eq!(event.body_for(other, without), event.redacted.as_ref());
+        assert_eq!(event.body_for(other, with), Some(&event.body));
+        assert_eq!(event.body_for(other, Intents::GUILDS), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! One struct with everything an operator can set; from a TOML file, then the environment.
+//!
+//! Every key can be given as `GUILDHALL_<KEY>` in the environment (`GUILDHALL_LISTEN`,
+//! `GUILDHALL_STORAGE`, …), which wins over the file. An unknown key in the file is an error, so
+//! that a typing mistake does not silently keep a default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// Settings of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address of the one listener (HTTP API, gateway, page, metrics). Loopback by default.
+    pub listen: SocketAddr,
+    /// Address clients reach this node at, without a trailing slash; by default `http://` and the
+    /// address of the listener. Attachment links and gateway URLs are made from it.
+    pub public_url: Option<String>,
+    /// Directory for everything the node writes; the defaults of the next three are below it.
+    pub data: PathBuf,
+    /// Storage engine: `fjall:DIR` or `memory:`.
+    pub storage: Option<String>,
+    /// Directory of attachments.
+    pub blobs: Option<PathBuf>,
+    /// Path of the admin socket; only the owner of the process can use it.
+    pub admin_socket: Option<PathBuf>,
+    /// Whether HTTP and gateway rate limits apply. Turn off for load tests only.
+    pub rate_limits: bool,
+    /// Seconds a session without a connection can be resumed.
+    pub resume_window_seconds: u64,
+    /// Dispatches kept per session for RESUME.
+    pub replay_events_max: usize,
+    /// Most sessions; further IDENTIFYs are refused.
+    pub sessions_max: usize,
+    /// Most open connections; further ones are refused.
+    pub connections_max: usize,
+    /// Snowflake worker number of this node (0–1023).
+    pub worker: u16,
+    /// Milliseconds over which sessions are told to reconnect at shutdown.
+    pub drain_spread_ms: u64,
+    /// Seconds after which a shutdown gives up waiting and ends the process.
+    pub shutdown_deadline_seconds: u64,
+    /// Log filter, in the syntax of `RUST_LOG` (`info`, `guildhall=debug,chat=trace`).
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            public_url: None,
+            data: PathBuf::from("data"),
+            storage: None,
+            blobs: None,
+            admin_socket: None,
+            rate_limits: true,
+            resume_window_seconds: 180,
+            replay_events_max: 4_096,
+            sessions_max: 100_000,
+            connections_max: 100_000,
+            worker: 0,
+            drain_spread_ms: 1_000,
+            shutdown_deadline_seconds: 20,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Reads `file` (if given) and the environment over the defaults.
+    ///
+    /// # Errors
+    /// A file that cannot be read or parsed, an unknown key, or a value out of range; the message
+    /// names the key and where it came from.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            anyhow::ensure!(
+                file.is_file(),
+                "configuration file {} does not exist; `guildhall serve --help` says what goes into it",
+                file.display()
+            );
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let config: Self = figment
+            .merge(Env::prefixed("GUILDHALL_"))
+            .extract()
+            .map_err(|error| anyhow::anyhow!("configuration: {error}"))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// Names the key and what it must be.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.worker < 1_024,
+            "worker: must be 0–1023, is {}",
+            self.worker
+        );
+        anyhow::ensure!(self.sessions_max > 0, "sessions_max: must be above 0");
+        anyhow::ensure!(self.connections_max > 0, "connections_max: must be above 0");
+        anyhow::ensure!(
+            self.replay_events_max > 0,
+            "replay_events_max: must be above 0"
+        );
+        anyhow::ensure!(
+            self.shutdown_deadline_seconds > 0,
+            "shutdown_deadline_seconds: must be above 0"
+        );
+        if let Some(url) = &self.public_url {
+            anyhow::ensure!(
+                (url.starts_with("http://") || url.starts_with("https://")) && !url.ends_with('/'),
+                "public_url: must begin with http:// or https:// and not end in a slash, is {url}"
+            );
+        }
+        Ok(())
+    }
+
+    /// URL of the storage engine.
+    pub fn storage_url(&self) -> String {
+        self.storage
+            .clone()
+            .unwrap_or_else(|| format!("fjall:{}", self.data.join("store").display()))
+    }
+
+    /// Directory of attachments.
+    pub fn blobs_dir(&self) -> PathBuf {
+        self.blobs
+            .clone()
+            .unwrap_or_else(|| self.data.join("blobs"))
+    }
+
+    /// Path of the admin socket.
+    pub fn admin_socket_path(&self) -> PathBuf {
+        self.admin_socket
+            .clone()
+            .unwrap_or_else(|| self.data.join("admin.sock"))
+    }
+
+    /// Time limit of a shutdown.
+    pub fn shutdown_deadline(&self) -> Duration {
+        Duration::from_secs(self.shutdown_deadline_seconds)
+    }
+
+    /// Makes the data directory, for the user that runs the node alone: the secret behind all tokens
+    /// is in it.
+    ///
+    /// # Errors
+    /// When it cannot be made; the message names it.
+    pub fn make_data_dir(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let mut builder = std::fs::DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.data)
+            .with_context(|| {
+                format!(
+                    "cannot make the data directory {}; choose another with --data DIR",
+                    self.data.display()
+                )
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guildhall.toml");
+        std::fs::write(&path, text).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn a_file_overrides_defaults() {
+        let (_dir, path) = written("listen = \"127.0.0.1:4000\"\nrate_limits = false\n");
+        let config = Config::load(Some(&path)).unwrap();
+        assert_eq!(config.listen.port(), 4_000);
+        assert!(!config.rate_limits);
+        assert_eq!(config.sessions_max, Config::default().sessions_max);
+    }
+
+    #[test]
+    fn unknown_keys_bad_types_and_bad_ranges_are_named() {
+        for (text, named) in [
+            ("lisen = \"127.0.0.1:4000\"", "lisen"),
+            ("listen = \"here\"", "listen"),
+            ("worker = 5000", "worker"),
+            ("sessions_max = 0", "sessions_max"),
+            ("public_url = \"localhost\"", "public_url"),
+            ("log_format = \"xml\"", "log_format"),
+        ] {
+            let (_dir, path) = written(text);
+            let error = Config::load(Some(&path)).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::load(Some(Path::new("/nowhere/guildhall.toml"))).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/guildhall.toml"));
+    }
+}

@@ -1,0 +1,11 @@
+//! The `guildhall` binary: parse, load the configuration, run.
+
+mod bench;
+mod cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,222 @@
+//! The order in which a node starts and stops; the only file that knows every crate.
+//!
+//! ```text
+//! start:  listener ─▶ store ─▶ data service ─▶ actor node ─▶ chat ─▶ (demo) ─▶ gateway ─▶ admin
+//! stop:   not ready ─▶ op 7 to sessions ─▶ gateway ─▶ guild lanes empty ─▶ store closed
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chat::{Chat, ChatConfig};
+use gateway::{Context as GatewayContext, GatewayConfig};
+use storage::DataService;
+use storage::blob::BlobStore;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::demo::{self, DemoEnv};
+
+/// What a start should create before it serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Demo {
+    /// The demo guild with two bots and a person.
+    pub guild: bool,
+    /// People in the demo guild besides.
+    pub users: usize,
+}
+
+/// A node that serves.
+pub struct RunningNode {
+    addr: SocketAddr,
+    config: Config,
+    chat: Chat,
+    data: DataService,
+    context: GatewayContext,
+    demo: Option<DemoEnv>,
+    demo_tokens: Vec<String>,
+    stop_accepting: CancellationToken,
+    server: JoinHandle<()>,
+    observer: JoinHandle<storage::StoreError>,
+    admin: Option<Admin>,
+}
+
+/// How often the gauges of the process table and the health of the store are looked at.
+const OBSERVE_EVERY: Duration = Duration::from_secs(2);
+
+/// Keeps the gauges of the process table current, until the store is broken: then it answers why.
+fn observe(actors: otp::Node, data: DataService) -> JoinHandle<storage::StoreError> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(OBSERVE_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            actors.record_metrics();
+            if let Err(broken) = data.health() {
+                return broken;
+            }
+        }
+    })
+}
+
+/// Starts a node; it serves when this returns.
+///
+/// # Errors
+/// The first step that failed, named; nothing is left running.
+pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
+    config.check()?;
+    // Before anything is counted: a handle that is older than the recorder counts into the void.
+    gateway::telemetry::Exporter::installed();
+    let in_memory = config.storage_url().starts_with("memory:");
+    config.make_data_dir()?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with --listen HOST:PORT",
+            config.listen
+        )
+    })?;
+    let addr = listener.local_addr()?;
+    let public_url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{addr}"));
+
+    let store = storage::engine::open(&config.storage_url())
+        .await
+        .with_context(|| format!("cannot open the store {}", config.storage_url()))?;
+    let data = DataService::new(store);
+    let blobs = BlobStore::open(config.blobs_dir()).await.with_context(|| {
+        format!(
+            "cannot open the blob directory {}",
+            config.blobs_dir().display()
+        )
+    })?;
+
+    let actors = otp::Node::new(format!("guildhall@{addr}"));
+    let chat_config = ChatConfig {
+        public_url: public_url.clone(),
+        resume_window: Duration::from_secs(config.resume_window_seconds),
+        replay_events_max: config.replay_events_max,
+        sessions_max: config.sessions_max,
+        worker: config.worker,
+    };
+    let chat = Chat::start(actors, data.clone(), blobs, chat_config)
+        .await
+        .context("cannot start the chat system")?;
+
+    let env = if demo.guild {
+        Some(demo::ensure(&chat, &data).await?)
+    } else {
+        None
+    };
+    let demo_tokens = match &env {
+        Some(env) if demo.users > 0 => {
+            demo::ensure_users(&chat, &data, env.guild_id, demo.users).await?
+        }
+        _ => Vec::new(),
+    };
+
+    let context = GatewayContext::new(
+        chat.clone(),
+        GatewayConfig {
+            public_url,
+            rate_limits: config.rate_limits,
+            connections_max: config.connections_max,
+            ..GatewayConfig::default()
+        },
+    );
+    let stop_accepting = CancellationToken::new();
+    let server = {
+        let (context, stop) = (context.clone(), stop_accepting.clone());
+        tokio::spawn(async move {
+            gateway::server::serve(listener, context, async move { stop.cancelled().await }).await;
+        })
+    };
+    let admin = if in_memory && config.admin_socket.is_none() {
+        None
+    } else {
+        Some(admin::listen(&config.admin_socket_path(), chat.clone()).await?)
+    };
+    let observer = observe(chat.node().clone(), data.clone());
+    context.set_ready(true);
+    tracing::info!(%addr, storage = %config.storage_url(), "serving");
+    Ok(RunningNode {
+        addr,
+        config,
+        chat,
+        data,
+        context,
+        demo: env,
+        demo_tokens,
+        stop_accepting,
+        server,
+        observer,
+        admin,
+    })
+}
+
+impl RunningNode {
+    /// Address of the listener.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The demo's tokens and ids, when the node was started with [`Demo::guild`].
+    pub fn env(&self) -> Option<&DemoEnv> {
+        self.demo.as_ref()
+    }
+
+    /// Tokens of the demo's people, in the order they were made.
+    pub fn demo_tokens(&self) -> &[String] {
+        &self.demo_tokens
+    }
+
+    /// The chat system.
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+
+    /// Resolves when the node cannot go on: its listener failed, or its store is broken. The
+    /// process should end and be started again; everything acknowledged is durable.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            _ = &mut self.server => anyhow::anyhow!("the listener stopped; the log says why"),
+            broken = &mut self.observer => match broken {
+                Ok(broken) => anyhow::Error::new(broken).context("start the node again"),
+                Err(_) => anyhow::anyhow!("the observer of the node stopped"),
+            },
+        }
+    }
+
+    /// Drains and stops: sessions are told to reconnect (op 7), the gateway stops accepting,
+    /// guilds finish what they accepted, the store is closed. Within the configured deadline; what
+    /// is not done by then is cut off, and everything acknowledged is durable all the same.
+    ///
+    /// # Errors
+    /// When the deadline passed, or the store did not close cleanly.
+    pub async fn shutdown(mut self) -> anyhow::Result<()> {
+        let deadline = self.config.shutdown_deadline();
+        self.context.set_ready(false);
+        self.admin.take();
+        self.observer.abort();
+        let spread = Duration::from_millis(self.config.drain_spread_ms);
+        let stopped = tokio::time::timeout(deadline, async {
+            self.chat.drain(spread, deadline).await;
+            self.stop_accepting.cancel();
+            let _ = (&mut self.server).await;
+            self.chat.node().stop().await;
+            self.data.close().await
+        });
+        match stopped.await {
+            Ok(closed) => Ok(closed.context("the store did not close cleanly")?),
+            Err(_) => anyhow::bail!(
+                "not stopped within {} s; what was acknowledged is durable",
+                deadline.as_secs()
+            ),
+        }
+    }
+}

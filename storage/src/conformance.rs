@@ -1,0 +1,169 @@
+//! The suite every engine must pass: what the port promises, one test per promise.
+//!
+//! ```text
+//!  storage/tests/engines.rs ── engine_conformance!(name, engine) ─▶ one #[tokio::test] per case
+//!                                                                   │
+//!        accounts · guilds · messages · reactions · pins · batches · restart
+//! ```
+//!
+//! A case opens the engine it is given, writes through the port alone, and asserts; it panics when
+//! the engine breaks a promise. Built with the feature `testsuite` only.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use model::channel::Channel;
+use model::emoji::ReactionEmoji;
+use model::guild::Guild;
+use model::member::MemberRecord;
+use model::message::MessageRecord;
+use model::reaction::ReactionRecord;
+use model::snowflake::BUCKET_MS;
+use model::user::{Account, User};
+use model::{ChannelId, GuildId, Id, MessageId, UserId};
+
+use crate::store::{Store, Write};
+
+pub mod accounts;
+pub mod guilds;
+pub mod messages;
+pub mod reactions;
+pub mod pins;
+pub mod batches;
+pub mod restart;
+
+/// An engine under test.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Opens it: empty the first time, later with the same data if it is durable. A case drops
+    /// what it opened before it opens it again.
+    async fn open(&self) -> Arc<dyn Store>;
+    /// Whether what was acknowledged is there after a close and an open.
+    fn durable(&self) -> bool;
+}
+
+/// Makes a module of tests, one per case of the suite, each on a fresh engine made by `$engine`.
+#[macro_export]
+macro_rules! engine_conformance {
+    ($name:ident, $engine:expr) => {
+        $crate::engine_conformance! { @cases $name, $engine,
+            accounts: unique_names, bots_share_names, changes, listing;
+            guilds: snapshot, deletion, membership, bans, channels_move_and_go;
+            messages: paging, around, across_buckets, last_message_ids, patches, large_values, purge, purge_list;
+            reactions: counting, order, paging_reactors, clearing, need_their_message;
+            pins: order_and_count, follow_their_message;
+            batches: all_or_nothing, in_order, settings, many_at_once, close_refuses;
+            restart: everything_is_still_there;
+        }
+    };
+    (@cases $name:ident, $engine:expr, $($group:ident: $($case:ident),*;)*) => {
+        mod $name {
+            use super::*;
+            $(mod $group {
+                use super::*;
+                $(#[tokio::test]
+                async fn $case() {
+                    $crate::conformance::$group::$case(&$engine).await;
+                })*
+            })*
+        }
+    };
+}
+
+/// The guild of most cases.
+pub const GUILD: GuildId = Id::new(1_000);
+/// The channel of most cases.
+pub const CHANNEL: ChannelId = Id::new(2_000);
+/// The author of most messages.
+pub const ADA: UserId = Id::new(3_001);
+/// Someone else.
+pub const BOB: UserId = Id::new(3_002);
+
+/// Message number `number` of 10-day bucket `bucket`; greater numbers and buckets are later.
+pub fn message_id(bucket: u64, number: u64) -> MessageId {
+    Id::new(((bucket * BUCKET_MS + number) << 22) | 1)
+}
+
+/// A message of [`ADA`] in [`CHANNEL`] that says its id.
+pub fn record(id: MessageId) -> MessageRecord {
+    MessageRecord {
+        id,
+        channel_id: CHANNEL,
+        guild_id: GUILD,
+        author_id: ADA,
+        kind: model::message::kind::DEFAULT,
+        content: format!("message {id}"),
+        edited_timestamp: None,
+        tts: false,
+        mention_everyone: false,
+        mentions: Vec::new(),
+        mention_roles: Vec::new(),
+        attachments: Vec::new(),
+        embeds: Vec::new(),
+        components: Vec::new(),
+        nonce: None,
+        pinned: false,
+        flags: 0,
+        message_reference: None,
+    }
+}
+
+/// Puts [`record`] of `id`.
+pub fn put(id: MessageId) -> Write {
+    Write::PutMessage(Box::new(record(id)))
+}
+
+/// An account.
+pub fn account(id: UserId, name: &str, bot: bool) -> Account {
+    Account {
+        user: User::new(id, name, bot),
+        email: None,
+        application: None,
+        token_generation: 0,
+    }
+}
+
+/// A unicode emoji.
+pub fn emoji(name: &str) -> ReactionEmoji {
+    ReactionEmoji {
+        id: None,
+        name: Some(name.to_owned()),
+        animated: false,
+    }
+}
+
+/// A reaction in [`CHANNEL`].
+pub fn reaction(message: MessageId, user: UserId, name: &str, at_ms: u64) -> ReactionRecord {
+    ReactionRecord {
+        channel_id: CHANNEL,
+        message_id: message,
+        user_id: user,
+        emoji: emoji(name),
+        at_ms,
+    }
+}
+
+/// [`GUILD`] with [`CHANNEL`] and the accounts and memberships of [`ADA`] and [`BOB`].
+pub async fn found(store: &dyn Store) {
+    for (user, name) in [(ADA, "ada"), (BOB, "bob")] {
+        store
+            .create_account(account(user, name, false))
+            .await
+            .unwrap();
+    }
+    let joined = model::time::from_unix_ms(1_700_000_000_000);
+    let batch = vec![
+        Write::PutGuild(Box::new(Guild::new(GUILD, "guild", ADA))),
+        Write::PutChannel(Box::new(Channel::new(CHANNEL, GUILD, 0, "general"))),
+        Write::PutMember(Box::new(MemberRecord::new(GUILD, ADA, joined))),
+        Write::PutMember(Box::new(MemberRecord::new(GUILD, BOB, joined))),
+    ];
+    store.commit(batch).await.unwrap();
+}
+
+/// The ids of messages.
+pub fn ids(messages: &[MessageRecord]) -> Vec<MessageId> {
+    messages.iter().map(|message| message.id).collect()
+}

@@ -1,0 +1,212 @@
+//! The reference engine: maps behind one lock, made to be easy to believe.
+//!
+//! ```text
+//!  commit ──▶ lock { check the whole batch; apply it } ──▶ settled
+//!  reads  ──▶ lock { look, clone }
+//! ```
+//!
+//! Nothing is durable and nothing queues, so "visible" and "durable" are the same instant. It holds
+//! everything ever written until the process ends: for tests, demos and differential checks of the
+//! other engines, not for production.
+
+mod state;
+
+use std::ops::Bound::{Excluded, Unbounded};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use model::ban::BanRecord;
+use model::emoji::ReactionEmoji;
+use model::message::MessageRecord;
+use model::user::Account;
+use model::{ChannelId, GuildId, MessageId, UserId};
+
+use super::rules;
+use crate::store::{Commit, GuildSnapshot, Page, ReactionCount, Result, Store, Write};
+use state::{State, all_of};
+
+/// The engine behind `memory:`.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn commit(&self, batch: Vec<Write>) -> Commit {
+        Commit::settled(self.state.lock().commit(batch))
+    }
+
+    async fn create_account(&self, account: Account) -> Result<()> {
+        self.state.lock().create_account(account)
+    }
+
+    async fn account(&self, user: UserId) -> Result<Option<Account>> {
+        Ok(self.state.lock().accounts.get(&user).cloned())
+    }
+
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Option<Account>>> {
+        let state = self.state.lock();
+        Ok(users
+            .iter()
+            .map(|user| state.accounts.get(user).cloned())
+            .collect())
+    }
+
+    async fn list_accounts(&self, after: Option<UserId>, limit: usize) -> Result<Vec<Account>> {
+        let from = after.map_or(Unbounded, Excluded);
+        let state = self.state.lock();
+        Ok(state
+            .accounts
+            .range((from, Unbounded))
+            .take(limit)
+            .map(|(_, account)| account.clone())
+            .collect())
+    }
+
+    async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        Ok(self.state.lock().guild(guild))
+    }
+
+    async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {
+        let from = after.map_or(Unbounded, Excluded);
+        let state = self.state.lock();
+        Ok(state
+            .guilds
+            .range((from, Unbounded))
+            .take(limit)
+            .map(|(guild, _)| *guild)
+            .collect())
+    }
+
+    async fn guilds_of(&self, user: UserId) -> Result<Vec<GuildId>> {
+        Ok(self
+            .state
+            .lock()
+            .guilds_of_user
+            .range(all_of(user))
+            .map(|(_, guild)| *guild)
+            .collect())
+    }
+
+    async fn guild_of_channel(&self, channel: ChannelId) -> Result<Option<GuildId>> {
+        Ok(self.state.lock().guild_of_channel.get(&channel).copied())
+    }
+
+    async fn ban(&self, guild: GuildId, user: UserId) -> Result<Option<BanRecord>> {
+        Ok(self.state.lock().bans.get(&(guild, user)).cloned())
+    }
+
+    async fn bans(
+        &self,
+        guild: GuildId,
+        before: Option<UserId>,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<BanRecord>> {
+        Ok(self.state.lock().bans(guild, before, after, limit))
+    }
+
+    async fn message(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<Option<MessageRecord>> {
+        Ok(self.state.lock().messages.get(&(channel, message)).cloned())
+    }
+
+    async fn messages(
+        &self,
+        channel: ChannelId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>> {
+        Ok(self.state.lock().messages(channel, page, limit))
+    }
+
+    async fn pins(
+        &self,
+        channel: ChannelId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(MessageRecord, u64)>> {
+        Ok(self.state.lock().pins(channel, before, limit))
+    }
+
+    async fn pin_count(&self, channel: ChannelId) -> Result<usize> {
+        Ok(self.state.lock().pins.range(all_of(channel)).count())
+    }
+
+    async fn reactions(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+        reader: UserId,
+    ) -> Result<Vec<Vec<ReactionCount>>> {
+        let state = self.state.lock();
+        Ok(messages
+            .iter()
+            .map(|message| state.counts((channel, *message), reader))
+            .collect())
+    }
+
+    async fn reactors(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>> {
+        let state = self.state.lock();
+        let reacted = state
+            .reactions
+            .get(&(channel, message))
+            .and_then(|all| all.get(&rules::emoji_identity(emoji)));
+        let from = after.map_or(Unbounded, Excluded);
+        Ok(reacted.map_or_else(Vec::new, |reacted| {
+            reacted
+                .users
+                .range((from, Unbounded))
+                .take(limit)
+                .copied()
+                .collect()
+        }))
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.state.lock().settings.get(name).cloned())
+    }
+
+    async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {
+        self.state.lock().purge(channel, limit)
+    }
+
+    async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>> {
+        Ok(self
+            .state
+            .lock()
+            .to_purge
+            .iter()
+            .take(limit)
+            .copied()
+            .collect())
+    }
+
+    fn health(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.state.lock().closed = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! What can go wrong in the store, by what the caller knows afterwards.
+
+/// A failed read or write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The row the operation needs is not there. Nothing was changed.
+    #[error("not found")]
+    NotFound,
+    /// A unique value is taken. Nothing was changed.
+    #[error("conflict: {0} is taken")]
+    Conflict(&'static str),
+    /// Too much work is queued. Nothing was changed; try again later.
+    #[error("the store is busy; nothing was changed, try again later")]
+    Busy,
+    /// The write was not applied; trying again is safe.
+    #[error("not applied: {0}")]
+    NotApplied(String),
+    /// It is not known whether the write was applied; read before trying again.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+    /// The store cannot go on (a failed sync, a broken file). The node must stop and reopen it.
+    #[error("the store is broken: {0}")]
+    Broken(String),
+    /// A stored value could not be decoded. Nothing was changed.
+    #[error("corrupt row: {0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,16 @@
+//! What survives: engines behind one port, the data service in front of them, blobs.
+//!
+//! In story order: the port ([`store`]), who speaks to it ([`data_service`]), where it ends
+//! ([`engine`]), files ([`blob`]), and the suite every engine must pass (`conformance`, feature `testsuite`).
+
+pub mod error;
+pub mod store;
+pub mod engine;
+pub mod data_service;
+pub mod blob;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod conformance;
+
+pub use data_service::DataService;
+pub use error::StoreError;
+pub use store::Store;

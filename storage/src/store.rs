@@ -1,0 +1,313 @@
+//! The port: everything the actors ask of a store, as domain operations.
+//!
+//! Kept coarse on purpose: a new feature should change a record, not every engine. All writes go
+//! through [`Store::commit`]: an ordered batch that becomes durable as a whole or not at all.
+
+use async_trait::async_trait;
+
+use model::ban::BanRecord;
+use model::channel::Channel;
+use model::emoji::ReactionEmoji;
+use model::guild::Guild;
+use model::member::MemberRecord;
+use model::message::MessageRecord;
+use model::reaction::ReactionRecord;
+use model::role::Role;
+use model::user::Account;
+use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
+
+use crate::error::StoreError;
+
+/// Result of an operation on the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// One change. A batch of them is atomic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A new message, or the whole new state of one. Also marks its bucket as used and raises the
+    /// channel's `last_message_id` (what [`GuildSnapshot::channels`] answers) to its id.
+    PutMessage(Box<MessageRecord>),
+    /// Changes some fields of a message, merged into the row at the moment of the commit. When the
+    /// message is not there, the whole batch fails with [`StoreError::NotFound`] and nothing of it
+    /// is applied (so an edit can never bring a deleted message back).
+    PatchMessage(ChannelId, MessageId, Box<RecordPatch>),
+    /// A message and its reactions and pin are gone. A missing message is no error.
+    DeleteMessage(ChannelId, MessageId),
+    /// A user's reaction; a second one with the same emoji changes nothing. When the message is not
+    /// there, the whole batch fails with [`StoreError::NotFound`], as with
+    /// [`Write::PatchMessage`].
+    PutReaction(ReactionRecord),
+    /// A user's reaction is gone.
+    DeleteReaction(ChannelId, MessageId, ReactionEmoji, UserId),
+    /// All reactions of a message are gone, or those with one emoji.
+    ClearReactions(ChannelId, MessageId, Option<ReactionEmoji>),
+    /// A message is pinned at this time (Unix milliseconds); pinning it again moves the time. The
+    /// record's own `pinned` is a field like any other: change it with a patch in the same batch.
+    /// When the message is not there, the whole batch fails with [`StoreError::NotFound`].
+    PutPin(ChannelId, MessageId, u64),
+    /// A message is no longer pinned.
+    DeletePin(ChannelId, MessageId),
+    /// Settings of a guild.
+    PutGuild(Box<Guild>),
+    /// A guild and everything in it but its messages is gone; those are removed by a job (see
+    /// [`Store::channels_to_purge`]).
+    DeleteGuild(GuildId),
+    /// A channel of a guild.
+    PutChannel(Box<Channel>),
+    /// A channel is gone; its messages are removed by a job (see [`Store::channels_to_purge`]).
+    DeleteChannel(GuildId, ChannelId),
+    /// A role of a guild.
+    PutRole(GuildId, Box<Role>),
+    /// A role is gone.
+    DeleteRole(GuildId, RoleId),
+    /// A member of a guild; also found by user.
+    PutMember(Box<MemberRecord>),
+    /// A member left.
+    DeleteMember(GuildId, UserId),
+    /// A ban.
+    PutBan(BanRecord),
+    /// A ban is lifted.
+    DeleteBan(GuildId, UserId),
+    /// A changed account; its name must not change here ([`StoreError::Conflict`]), and it must be
+    /// there ([`StoreError::NotFound`]); either fails the whole batch.
+    PutAccount(Box<Account>),
+    /// A small named value (secrets of the installation, the demo's ids).
+    PutSetting(String, Vec<u8>),
+}
+
+/// Fields of a stored message to replace; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordPatch {
+    /// New text.
+    pub content: Option<String>,
+    /// When it was edited.
+    pub edited_timestamp: Option<model::Timestamp>,
+    /// New embeds.
+    pub embeds: Option<Vec<model::embed::Embed>>,
+    /// New components.
+    pub components: Option<Vec<model::component::Component>>,
+    /// New attachments.
+    pub attachments: Option<Vec<model::attachment::Attachment>>,
+    /// New flags.
+    pub flags: Option<u64>,
+    /// Users it names now.
+    pub mentions: Option<Vec<UserId>>,
+    /// Roles it names now.
+    pub mention_roles: Option<Vec<RoleId>>,
+    /// Whether it names everyone now.
+    pub mention_everyone: Option<bool>,
+    /// Whether it is pinned now.
+    pub pinned: Option<bool>,
+}
+
+impl RecordPatch {
+    /// Writes the fields that are set over those of `record`.
+    pub fn apply(&self, record: &mut MessageRecord) {
+        fn set<T: Clone>(field: &mut T, new: &Option<T>) {
+            if let Some(new) = new {
+                field.clone_from(new);
+            }
+        }
+        set(&mut record.content, &self.content);
+        set(&mut record.embeds, &self.embeds);
+        set(&mut record.components, &self.components);
+        set(&mut record.attachments, &self.attachments);
+        set(&mut record.flags, &self.flags);
+        set(&mut record.mentions, &self.mentions);
+        set(&mut record.mention_roles, &self.mention_roles);
+        set(&mut record.mention_everyone, &self.mention_everyone);
+        set(&mut record.pinned, &self.pinned);
+        if self.edited_timestamp.is_some() {
+            record.edited_timestamp = self.edited_timestamp;
+        }
+    }
+}
+
+/// Which part of a channel's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Page {
+    /// The newest messages.
+    Latest,
+    /// The newest ones below this id.
+    Before(MessageId),
+    /// The oldest ones above this id.
+    After(MessageId),
+    /// Half of the page (rounded down) above, the rest the message itself, if it is there, and what
+    /// is below it.
+    Around(MessageId),
+}
+
+/// Everything a guild process needs to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuildSnapshot {
+    /// Settings.
+    pub guild: Guild,
+    /// Roles, any order.
+    pub roles: Vec<Role>,
+    /// Channels, any order, with `last_message_id` and `last_pin_timestamp` as the messages and
+    /// pins of the channel say (not as the last `PutChannel` said).
+    pub channels: Vec<Channel>,
+    /// Members with their accounts' public part, any order; a member whose account is gone is left out.
+    pub members: Vec<(MemberRecord, model::user::User)>,
+    /// Highest message id ever committed in any of the guild's channels, so that new ids rise
+    /// above it.
+    pub last_message_id: Option<MessageId>,
+}
+
+/// How many users reacted with an emoji, in order of first use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReactionCount {
+    /// The emoji.
+    pub emoji: ReactionEmoji,
+    /// How many users.
+    pub count: u64,
+    /// Whether the user asked about is among them.
+    pub me: bool,
+}
+
+/// A pending commit: resolves when the batch is durable or known to have failed. Dropping it does
+/// not undo the batch.
+#[derive(Debug)]
+pub struct Commit(tokio::sync::oneshot::Receiver<Result<()>>);
+
+impl Commit {
+    /// A commit and the end an engine settles it with.
+    pub fn new() -> (tokio::sync::oneshot::Sender<Result<()>>, Self) {
+        let (settle, wait) = tokio::sync::oneshot::channel();
+        (settle, Self(wait))
+    }
+
+    /// A commit that is already settled.
+    pub fn settled(result: Result<()>) -> Self {
+        let (settle, commit) = Self::new();
+        let _ = settle.send(result);
+        commit
+    }
+}
+
+impl std::future::Future for Commit {
+    type Output = Result<()>;
+
+    fn poll(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        let wait = std::pin::Pin::new(&mut self.get_mut().0);
+        wait.poll(cx).map(|settled| {
+            settled.unwrap_or_else(|_| {
+                Err(StoreError::Unknown(
+                    "the store stopped before it answered".to_owned(),
+                ))
+            })
+        })
+    }
+}
+
+/// The port. Implemented by each engine; proved by the suite in `conformance.rs`.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Queues a batch, in the order of the calls, and returns at once; the returned future
+    /// resolves when the batch is durable. Batches become visible to reads in that same order, and
+    /// never before they are durable.
+    ///
+    /// # Errors
+    /// Through the future. [`StoreError::Busy`]: the queue is full, nothing was changed.
+    fn commit(&self, batch: Vec<Write>) -> Commit;
+
+    /// Creates an account; its name must be free among people (bots may share names).
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name is taken.
+    async fn create_account(&self, account: Account) -> Result<()>;
+    /// The account of a user.
+    async fn account(&self, user: UserId) -> Result<Option<Account>>;
+    /// The accounts of several users, in the order asked; `None` where there is none.
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Option<Account>>>;
+    /// All accounts, in id order from above `after`, at most `limit`.
+    async fn list_accounts(&self, after: Option<UserId>, limit: usize) -> Result<Vec<Account>>;
+
+    /// Everything of a guild but its messages.
+    async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>>;
+    /// The ids of all guilds, in order, from above `after`, at most `limit`.
+    async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>>;
+    /// The guilds of a user, in id order.
+    async fn guilds_of(&self, user: UserId) -> Result<Vec<GuildId>>;
+    /// The guild a channel belongs to.
+    async fn guild_of_channel(&self, channel: ChannelId) -> Result<Option<GuildId>>;
+    /// A user's ban from a guild.
+    async fn ban(&self, guild: GuildId, user: UserId) -> Result<Option<BanRecord>>;
+    /// Bans of a guild in user id order, between `after` and `before`, at most `limit`; with
+    /// `before` alone the ones nearest to it.
+    async fn bans(
+        &self,
+        guild: GuildId,
+        before: Option<UserId>,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<BanRecord>>;
+
+    /// One message.
+    async fn message(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<Option<MessageRecord>>;
+    /// A page of a channel's history, newest first, at most `limit`.
+    async fn messages(
+        &self,
+        channel: ChannelId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>>;
+    /// Pinned messages, last pinned first, with the time of the pin, pinned before `before`
+    /// (Unix milliseconds), at most `limit`.
+    async fn pins(
+        &self,
+        channel: ChannelId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(MessageRecord, u64)>>;
+    /// How many pins a channel has.
+    async fn pin_count(&self, channel: ChannelId) -> Result<usize>;
+    /// Reactions of several messages of a channel, as `reader` sees them, in the order asked.
+    async fn reactions(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+        reader: UserId,
+    ) -> Result<Vec<Vec<ReactionCount>>>;
+    /// Users who reacted with an emoji, in id order from above `after`, at most `limit`.
+    async fn reactors(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>>;
+
+    /// A value stored with [`Write::PutSetting`].
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// Deletes the messages of a channel that is gone, at most `limit` at a time; answers how many
+    /// it deleted, so that a job can go on until 0.
+    ///
+    /// # Errors
+    /// [`StoreError::NotApplied`] when the channel is still there: delete it first.
+    async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize>;
+    /// Channels that were deleted, alone or with their guild, and still have to be purged, at most
+    /// `limit`: the work list of the job, so that a crash between a delete and its purge leaves
+    /// nothing behind.
+    async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>>;
+
+    /// Whether the store can still write.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`]: it never will again; the node must stop and reopen it.
+    fn health(&self) -> Result<()>;
+    /// Finishes what is queued and refuses every later write with [`StoreError::NotApplied`]; reads
+    /// go on. Closing twice is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when the store broke before or while it finished.
+    async fn close(&self) -> Result<()>;
+}

@@ -1,0 +1,16 @@
+//! Whole-system tests: real nodes, real sockets, stock clients. One file per story.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+mod bad_input;
+mod bad_requests;
+mod cli;
+mod compression;
+mod drain;
+mod durability;
+mod guild_crash;
+mod rate_limits;
+mod resume;
+mod twilight;

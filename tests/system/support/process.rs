@@ -1,0 +1,114 @@
+//! A node of its own: the real binary, started, killed and told to stop.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::{DEADLINE, Http};
+
+/// `guildhall dev --print-env` as a child process; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    env: HashMap<String, String>,
+}
+
+impl Process {
+    /// Starts `guildhall dev` on a free port with this data directory, and waits for its variables.
+    pub(crate) fn dev(data: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+            .args(["dev", "--print-env", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (lines, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut process = Self {
+            child,
+            env: HashMap::new(),
+        };
+        while !process.env.contains_key("CHANNEL_ID") {
+            let line = received
+                .recv_timeout(DEADLINE)
+                .expect("the node prints its variables in time");
+            let (name, value) = line
+                .split_once('=')
+                .expect("--print-env prints NAME=value only");
+            process.env.insert(name.to_owned(), value.to_owned());
+        }
+        process
+    }
+
+    pub(crate) fn var(&self, name: &str) -> &str {
+        &self.env[name]
+    }
+
+    /// All variables but the two that hold the port.
+    pub(crate) fn identity(&self) -> Vec<(String, String)> {
+        let own = self
+            .env
+            .iter()
+            .filter(|(name, _)| !["API_BASE", "GATEWAY_URL"].contains(&name.as_str()));
+        let mut own: Vec<_> = own
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        own.sort();
+        own
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.var("GATEWAY_URL")
+            .strip_prefix("ws://")
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    pub(crate) fn http_a(&self) -> Http {
+        Http::new(self.addr(), self.var("TOKEN_A"))
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// How the process ended; panics when it does not within `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begin.elapsed() < limit, "the process ends within {limit:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
