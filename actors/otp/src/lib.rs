@@ -69,7 +69,7 @@ mod exit_reason;
 pub use exit_reason::ExitReason;
 
 mod node;
-pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo};
+pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo, REPORT_HANDLERS_MAX};
 
 mod gen_server;
 pub use gen_server::{GenServer, Info, Init, Next};
@@ -108,6 +108,8 @@ pub use dynamic_supervisor::{
 
 mod gen_registry;
 pub use gen_registry::GenRegistry;
+
+pub mod report;
 
 pub mod testing;
 

@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
 
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
 use crate::node::counters::Counters;
 use crate::pid::{MonitorRef, Pid, SerialHash, node_hash};
 use crate::process::Process;
+use crate::report::{Handler, Report};
 use crate::server_ref::ServerRef;
 use crate::signal::Signal;
 
@@ -31,6 +33,9 @@ pub(crate) mod counters;
 
 /// How long [`Node::stop`] lets the processes end in good order before it kills the rest.
 pub const NODE_STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many functions a node tells of its reports; further ones are refused.
+pub const REPORT_HANDLERS_MAX: usize = 16;
 
 /// A running system of processes. Cloning is cheap and names the same node.
 #[derive(Clone)]
@@ -48,6 +53,7 @@ struct Inner {
     names: DashMap<Arc<str>, Pid>,
     stopping: AtomicBool,
     counters: Counters,
+    report_handlers: Mutex<Vec<Handler>>,
 }
 
 /// A line of the process list (Erlang: `process_info/1`).
@@ -90,6 +96,7 @@ impl Node {
                 names: DashMap::new(),
                 stopping: AtomicBool::new(false),
                 counters: Counters::default(),
+                report_handlers: Mutex::default(),
             }),
         }
     }
@@ -235,6 +242,27 @@ impl Node {
     /// table: call it every few seconds, not per request.
     pub fn record_metrics(&self) {
         self.inner.counters.publish(self.name(), &self.all());
+    }
+
+    /// Has a function told of every [`Report`] of this node, from now on and for as long as the
+    /// node lives. At most [`REPORT_HANDLERS_MAX`]; `false` if there are as many already. It runs
+    /// in the process that reports: be quick, do not wait.
+    pub fn on_report(&self, handler: impl Fn(&Report) + Send + Sync + 'static) -> bool {
+        let mut handlers = self.inner.report_handlers.lock();
+        if handlers.len() >= REPORT_HANDLERS_MAX {
+            return false;
+        }
+        handlers.push(Arc::new(handler));
+        true
+    }
+
+    /// Tells everybody who wants to know.
+    pub(crate) fn report(&self, report: &Report) {
+        report.trace();
+        let handlers = self.inner.report_handlers.lock().clone();
+        for handler in handlers {
+            handler(report);
+        }
     }
 
     // ---- for the runtime ------------------------------------------------------------------
