@@ -63,16 +63,17 @@
 //! The modules below are in reading order: the order of a process' life.
 
 mod pid;
-pub use pid::{MonitorRef, Pid, TimerRef, node_hash};
+pub use pid::{Alias, MonitorRef, Pid, RequestRef, TimerRef, node_hash};
 
 mod exit_reason;
 pub use exit_reason::ExitReason;
 
 mod node;
-pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo, REPORT_HANDLERS_MAX};
+pub use node::watchdog::{HANDLER_REPLACE_AFTER, HANDLER_REPORT_AFTER};
+pub use node::{NODE_STOP_LIMIT, NameError, Node, REPORT_HANDLERS_MAX};
 
 mod gen_server;
-pub use gen_server::{GenServer, Info, Init, Next};
+pub use gen_server::{Down, GenServer, Info, Init, Next, Status};
 
 mod options;
 pub use options::Options;
@@ -84,7 +85,7 @@ mod server_ref;
 pub use server_ref::{CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
 
 mod context;
-pub use context::Context;
+pub use context::{AliasMode, Context, SpawnOptions};
 
 pub mod task;
 pub use task::Task;
@@ -109,12 +110,19 @@ pub use dynamic_supervisor::{
 mod gen_registry;
 pub use gen_registry::GenRegistry;
 
-pub mod report;
+mod distribution;
+pub use distribution::CONNECTION_PARCELS_MAX;
 
+pub mod observer;
+pub mod report;
+pub mod sys;
 pub mod testing;
 
+mod mailbox;
+pub use mailbox::{DEFAULT_MAILBOX_MAX, Overflow, SendError};
+
 mod process;
-pub use process::{DEFAULT_MAILBOX_MAX, SendError};
+pub use process::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
 
 mod panics;
 mod runner;

@@ -12,6 +12,7 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::exit_reason::ExitReason;
 use crate::pid::Pid;
@@ -29,6 +30,8 @@ pub enum Report {
     Supervisor(Box<SupervisorReport>),
     /// A supervisor started a child.
     Progress(Box<ProgressReport>),
+    /// A handler does not come back.
+    Stuck(Box<StuckReport>),
 }
 
 /// A process ended with a reason that is not clean (`proc_lib(3)`, crash report).
@@ -102,6 +105,24 @@ pub struct ProgressReport {
     pub child_pid: Pid,
 }
 
+/// A handler has held its worker too long (`erlang:system_monitor/2`, `long_schedule`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StuckReport {
+    /// The process.
+    pub pid: Pid,
+    /// What it said it is.
+    pub label: Option<Arc<str>>,
+    /// The type of its server.
+    pub server: &'static str,
+    /// The message it handles, by name.
+    pub message: Option<String>,
+    /// How long it has held its worker.
+    pub held: Duration,
+    /// Whether the process was replaced for it: to everybody else it has ended with
+    /// [`ExitReason::Killed`].
+    pub replaced: bool,
+}
+
 /// How a report becomes text (`logger_formatter(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
@@ -131,6 +152,7 @@ impl Report {
             Report::Crash(report) => text.crash(report),
             Report::Supervisor(report) => text.supervisor(report),
             Report::Progress(report) => text.progress(report),
+            Report::Stuck(report) => text.stuck(report),
         }
         text.out
     }
@@ -148,6 +170,9 @@ impl Report {
             }
             Report::Supervisor(report) => {
                 tracing::warn!(supervisor = %report.supervisor, child = %report.child, "{text}");
+            }
+            Report::Stuck(report) => {
+                tracing::error!(pid = %report.pid, held = ?report.held, "{text}");
             }
             Report::Progress(report) => {
                 tracing::trace!(supervisor = %report.supervisor, child = %report.child, "{text}");
@@ -241,6 +266,19 @@ impl Fields {
         self.field("child", &report.child);
         self.optional("pid", report.child_pid.as_ref());
         self.field("reason", &report.reason);
+    }
+
+    fn stuck(&mut self, report: &StuckReport) {
+        self.head(if report.replaced {
+            "a handler does not come back, its process was replaced"
+        } else {
+            "a handler holds its worker"
+        });
+        self.field("server", report.server);
+        self.field("pid", report.pid);
+        self.optional("label", report.label.as_ref());
+        self.optional("message", report.message.as_ref());
+        self.field("held", format!("{:?}", report.held));
     }
 
     fn progress(&mut self, report: &ProgressReport) {

@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
+use crate::mailbox::SendError;
 use crate::pid::Pid;
-use crate::process::{Process, SendError};
+use crate::process::Process;
 use crate::signal::Signal;
 
 /// How long a call waits unless it says otherwise (`gen_server:call/2`).
@@ -180,7 +181,7 @@ impl<S: GenServer> ServerRef<S> {
     /// [`CallError::Timeout`]: it still runs; kill it with [`crate::Node::exit`] if it must go.
     /// [`CallError::Exit`]: it ended with another reason.
     pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), CallError> {
-        if crate::panics::current() == Some(self.pid()) {
+        if crate::panics::current_pid() == Some(self.pid()) {
             return Err(CallError::CallingSelf);
         }
         let asked = self.process.signal(Signal::Stop {
@@ -205,7 +206,7 @@ impl<S: GenServer> ServerRef<S> {
         &self,
         request: impl FnOnce(From<T>) -> S::Message,
     ) -> Result<oneshot::Receiver<Answer<T>>, CallError> {
-        if crate::panics::current() == Some(self.pid()) {
+        if crate::panics::current_pid() == Some(self.pid()) {
             return Err(CallError::CallingSelf);
         }
         let (slot, receiver) = oneshot::channel();

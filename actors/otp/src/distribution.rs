@@ -1,0 +1,484 @@
+//! Several nodes: connections, and what crosses them (Erlang Reference Manual, "Distributed
+//! Erlang").
+//!
+//! ```text
+//!   node a ── parcels, in order ──▶ pump ──▶ node b       one connection, two directions
+//!   node a ◀──────────────────────── pump ── node b
+//!   lost: each side's links and monitors that crossed fire `noconnection`, once, after all that
+//!         had arrived; then whoever monitors nodes is told
+//! ```
+//!
+//! This connects nodes of one program, for tests and simulations: nothing is encoded, but nothing
+//! is shared either, everything takes the way of the parcels. Nodes of different programs are
+//! connected by the `cluster` crate.
+//!
+//! * Between two processes order is kept; when a connection is lost, what is missing is the end.
+//! * A connection that cannot keep up holds at most [`CONNECTION_PARCELS_MAX`] parcels; further
+//!   *messages* are dropped and counted (`otp_messages_dropped_total`), signals never.
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::exit_reason::ExitReason;
+use crate::node::Node;
+use crate::pid::{MonitorRef, Pid};
+use crate::signal::Signal;
+
+/// Parcels a connection holds on their way in one direction. Further messages are dropped.
+pub const CONNECTION_PARCELS_MAX: usize = 65_536;
+
+/// Something to be done on another node.
+pub(crate) type Task = Box<dyn FnOnce(&Node) + Send>;
+
+/// What crosses a connection.
+pub(crate) enum Parcel {
+    Link {
+        from: Pid,
+        to: Pid,
+    },
+    Unlink {
+        from: Pid,
+        to: Pid,
+    },
+    Exit {
+        from: Pid,
+        to: Pid,
+        reason: ExitReason,
+        linked: bool,
+    },
+    Monitor {
+        monitor: MonitorRef,
+        watcher: Pid,
+        target: Pid,
+    },
+    Demonitor {
+        monitor: MonitorRef,
+        watcher: Pid,
+        target: Pid,
+    },
+    Down {
+        monitor: MonitorRef,
+        watcher: Pid,
+        pid: Pid,
+        reason: ExitReason,
+    },
+    Raw {
+        to: Pid,
+        message: Box<dyn Any + Send>,
+    },
+    Task(Task),
+}
+
+/// One node's end of a connection.
+pub(crate) struct Connection {
+    peer: Node,
+    parcels: mpsc::UnboundedSender<Parcel>,
+    waiting: AtomicUsize,
+    /// What of this node's processes crosses it; `None` once it is lost.
+    crossings: Mutex<Option<Crossings>>,
+    /// Shared by both ends.
+    line: Arc<Line>,
+}
+
+/// What both ends share.
+struct Line {
+    lost: watch::Sender<bool>,
+    /// Nothing is carried while this is set.
+    held: AtomicBool,
+    released: Notify,
+}
+
+/// Links and monitors of local processes with those of the peer.
+#[derive(Default)]
+struct Crossings {
+    /// The local process, and the other.
+    links: HashSet<(Pid, Pid)>,
+    /// Monitors of local processes.
+    watching: HashMap<MonitorRef, (Pid, Pid)>,
+    /// Monitors of the peer's processes on local ones.
+    watched: HashMap<(MonitorRef, Pid), Pid>,
+}
+
+impl Connection {
+    /// Sends a parcel, in order. `false` if the connection is lost, or cannot take a message.
+    pub(crate) fn send(&self, parcel: Parcel) -> bool {
+        if *self.line.lost.borrow() {
+            return false;
+        }
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let is_message = matches!(parcel, Parcel::Raw { .. });
+        if (is_message && waiting >= CONNECTION_PARCELS_MAX) || self.parcels.send(parcel).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Resolves when the connection is lost.
+    pub(crate) async fn lost(&self) {
+        let mut lost = self.line.lost.subscribe();
+        // The sender lives as long as this end does.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    fn with_crossings(&self, change: impl FnOnce(&mut Crossings)) -> bool {
+        match &mut *self.crossings.lock() {
+            Some(crossings) => {
+                change(crossings);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn note_link(&self, local: Pid, far: Pid) -> bool {
+        self.with_crossings(|crossings| {
+            crossings.links.insert((local, far));
+        })
+    }
+
+    pub(crate) fn forget_link(&self, local: Pid, far: Pid) {
+        self.with_crossings(|crossings| {
+            crossings.links.remove(&(local, far));
+        });
+    }
+
+    pub(crate) fn note_watching(&self, monitor: MonitorRef, local: Pid, far: Pid) -> bool {
+        self.with_crossings(|crossings| {
+            crossings.watching.insert(monitor, (local, far));
+        })
+    }
+
+    pub(crate) fn forget_watching(&self, monitor: MonitorRef) {
+        self.with_crossings(|crossings| {
+            crossings.watching.remove(&monitor);
+        });
+    }
+
+    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) -> bool {
+        self.with_crossings(|crossings| {
+            crossings.watched.insert((monitor, far), local);
+        })
+    }
+
+    pub(crate) fn forget_watched(&self, monitor: MonitorRef, far: Pid) {
+        self.with_crossings(|crossings| {
+            crossings.watched.remove(&(monitor, far));
+        });
+    }
+
+    /// How many links and monitors of this node's processes cross it.
+    fn crossing(&self) -> usize {
+        let crossings = self.crossings.lock();
+        crossings.as_ref().map_or(0, |crossings| {
+            crossings.links.len() + crossings.watching.len() + crossings.watched.len()
+        })
+    }
+}
+
+impl Node {
+    /// Connects two nodes of one program (`net_kernel:connect_node/1`). Connected already, or
+    /// with itself: nothing happens. Must be called within a tokio runtime, which carries what
+    /// crosses.
+    pub fn connect(&self, other: &Node) {
+        if self.outside() == other.outside() || self.connection_of(other.outside()).is_some() {
+            return;
+        }
+        let line = Arc::new(Line {
+            lost: watch::Sender::new(false),
+            held: AtomicBool::new(false),
+            released: Notify::new(),
+        });
+        let (to_other, of_self) = mpsc::unbounded_channel();
+        let (to_self, of_other) = mpsc::unbounded_channel();
+        let end = |peer: &Node, parcels| {
+            Arc::new(Connection {
+                peer: peer.clone(),
+                parcels,
+                waiting: AtomicUsize::new(0),
+                crossings: Mutex::new(Some(Crossings::default())),
+                line: line.clone(),
+            })
+        };
+        let (here, there) = (end(other, to_other), end(self, to_self));
+        self.add_connection(other, here.clone());
+        other.add_connection(self, there.clone());
+        self.tell_node_monitors(other.name(), true);
+        other.tell_node_monitors(self.name(), true);
+        tokio::spawn(pump(of_self, here.clone(), other.clone(), there.clone()));
+        tokio::spawn(pump(of_other, there, self.clone(), here));
+    }
+
+    /// Cuts the connection with another node, as a broken network does (`disconnect_node/1`):
+    /// what is on its way is lost, and each side learns it on its own.
+    pub fn disconnect(&self, other: &Node) {
+        if let Some(connection) = self.connection_of(other.outside()) {
+            connection.line.lost.send_replace(true);
+            connection.line.released.notify_waiters();
+        }
+    }
+
+    /// Holds what is on its way to and from another node, as a connection that cannot keep up
+    /// does, or lets it go. Nothing is lost.
+    pub fn hold_connection(&self, other: &Node, hold: bool) {
+        if let Some(connection) = self.connection_of(other.outside()) {
+            connection.line.held.store(hold, Ordering::SeqCst);
+            connection.line.released.notify_waiters();
+        }
+    }
+
+    /// The names of the nodes this one is connected with, in no order (`nodes/0`).
+    pub fn nodes(&self) -> Vec<Arc<str>> {
+        let connections = self.connections();
+        let names = connections.iter();
+        names
+            .map(|connection| connection.peer.name().into())
+            .collect()
+    }
+
+    /// How many links and monitors cross the connection with another node, as this node sees it.
+    pub fn crossing(&self, other: &Node) -> usize {
+        self.connection_of(other.outside())
+            .map_or(0, |connection| connection.crossing())
+    }
+}
+
+/// Carries one direction: from the node whose end is `origin` to `target`, whose end is `end`.
+async fn pump(
+    mut parcels: mpsc::UnboundedReceiver<Parcel>,
+    origin: Arc<Connection>,
+    target: Node,
+    end: Arc<Connection>,
+) {
+    let mut lost = origin.line.lost.subscribe();
+    loop {
+        let parcel = tokio::select! {
+            biased;
+            _ = lost.wait_for(|lost| *lost) => break,
+            parcel = parcels.recv() => parcel,
+        };
+        let Some(parcel) = parcel else {
+            break;
+        };
+        loop {
+            let released = origin.line.released.notified();
+            if *origin.line.lost.borrow() || !origin.line.held.load(Ordering::SeqCst) {
+                break;
+            }
+            released.await;
+        }
+        if *origin.line.lost.borrow() {
+            break;
+        }
+        origin.waiting.fetch_sub(1, Ordering::Relaxed);
+        arrive(parcel, &target, &end);
+    }
+    // Everything that arrived has been handed over; now the end of it is news.
+    end.line.lost.send_replace(true);
+    lose(&target, &end);
+}
+
+/// A parcel reaches its node.
+fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
+    match parcel {
+        Parcel::Link { from, to } => {
+            let linked = node
+                .process(to)
+                .is_some_and(|process| process.add_link(from));
+            if linked {
+                end.note_link(to, from);
+            } else {
+                end.send(Parcel::Exit {
+                    from: to,
+                    to: from,
+                    reason: ExitReason::NoProc,
+                    linked: true,
+                });
+            }
+        }
+        Parcel::Unlink { from, to } => {
+            end.forget_link(to, from);
+            if let Some(process) = node.process(to) {
+                process.remove_link(from);
+            }
+        }
+        Parcel::Exit {
+            from,
+            to,
+            reason,
+            linked,
+        } => {
+            if linked {
+                end.forget_link(to, from);
+            }
+            if let Some(process) = node.process(to) {
+                process.exit_signal(from, reason, linked);
+            }
+        }
+        Parcel::Monitor {
+            monitor,
+            watcher,
+            target,
+        } => {
+            let process = node.process(target);
+            end.note_watched(monitor, watcher, target);
+            let watched = process.is_some_and(|process| process.add_watcher(monitor, watcher));
+            if !watched {
+                end.forget_watched(monitor, watcher);
+                end.send(Parcel::Down {
+                    monitor,
+                    watcher,
+                    pid: target,
+                    reason: ExitReason::NoProc,
+                });
+            }
+        }
+        Parcel::Demonitor {
+            monitor,
+            watcher,
+            target,
+        } => {
+            end.forget_watched(monitor, watcher);
+            if let Some(process) = node.process(target) {
+                process.drop_watcher(monitor, watcher);
+            }
+        }
+        Parcel::Down {
+            monitor,
+            watcher,
+            pid,
+            reason,
+        } => {
+            end.forget_watching(monitor);
+            if let Some(process) = node.process(watcher) {
+                process.down_signal(monitor, pid, reason);
+            }
+        }
+        Parcel::Raw { to, message } => {
+            node.send(to, message);
+        }
+        Parcel::Task(task) => task(node),
+    }
+}
+
+/// The connection is gone, as one of its nodes sees it.
+fn lose(node: &Node, end: &Arc<Connection>) {
+    let Some(crossings) = end.crossings.lock().take() else {
+        return;
+    };
+    node.remove_connection(&end.peer, end);
+    for (local, far) in crossings.links {
+        if let Some(process) = node.process(local) {
+            process.exit_signal(far, ExitReason::NoConnection, true);
+        }
+    }
+    for (monitor, (local, far)) in crossings.watching {
+        if let Some(process) = node.process(local) {
+            process.down_signal(monitor, far, ExitReason::NoConnection);
+        }
+    }
+    for ((monitor, far), local) in crossings.watched {
+        if let Some(process) = node.process(local) {
+            process.drop_watcher(monitor, far);
+        }
+    }
+    node.tell_node_monitors(end.peer.name(), false);
+}
+
+/// The connections of a node, and who wants to know of them.
+#[derive(Default)]
+pub(crate) struct Connections {
+    by_node: Mutex<HashMap<Pid, Arc<Connection>>>,
+    /// Who asked to be told, once for each time it asked.
+    monitors: Mutex<Vec<Pid>>,
+}
+
+impl Node {
+    /// The connection to the node of a pid.
+    pub(crate) fn connection_of(&self, pid: Pid) -> Option<Arc<Connection>> {
+        let node = Pid::from_parts(pid.node(), pid.incarnation(), 0);
+        self.all_connections().by_node.lock().get(&node).cloned()
+    }
+
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        let connections = self.all_connections().by_node.lock();
+        connections.values().cloned().collect()
+    }
+
+    fn add_connection(&self, peer: &Node, connection: Arc<Connection>) {
+        let mut connections = self.all_connections().by_node.lock();
+        connections.insert(peer.outside(), connection);
+    }
+
+    fn remove_connection(&self, peer: &Node, connection: &Arc<Connection>) {
+        let mut connections = self.all_connections().by_node.lock();
+        // By then there may be a new one.
+        if connections
+            .get(&peer.outside())
+            .is_some_and(|current| Arc::ptr_eq(current, connection))
+        {
+            connections.remove(&peer.outside());
+        }
+    }
+
+    pub(crate) fn monitor_nodes(&self, pid: Pid, on: bool) {
+        let mut monitors = self.all_connections().monitors.lock();
+        // Those of processes that have ended.
+        monitors.retain(|pid| self.process(*pid).is_some());
+        if on {
+            monitors.push(pid);
+        } else if let Some(position) = monitors.iter().position(|one| *one == pid) {
+            monitors.remove(position);
+        }
+    }
+
+    /// How many requests to be told of nodes there are.
+    pub fn node_monitors(&self) -> usize {
+        let mut monitors = self.all_connections().monitors.lock();
+        monitors.retain(|pid| self.process(*pid).is_some());
+        monitors.len()
+    }
+
+    fn tell_node_monitors(&self, name: &str, up: bool) {
+        let monitors = self.all_connections().monitors.lock().clone();
+        for pid in monitors {
+            if let Some(process) = self.process(pid) {
+                process.signal(Signal::Node {
+                    name: name.into(),
+                    up,
+                });
+            }
+        }
+    }
+
+    /// Loses every connection: the node stops.
+    pub(crate) fn disconnect_all(&self) {
+        for connection in self.connections() {
+            connection.line.lost.send_replace(true);
+            connection.line.released.notify_waiters();
+        }
+    }
+
+    /// The node of a pid: this one, or one that is connected.
+    pub(crate) fn node_of(&self, pid: Pid) -> Option<Node> {
+        if self.is_local(pid) {
+            return Some(self.clone());
+        }
+        self.connection_of(pid).map(|one| one.peer.clone())
+    }
+
+    /// The node of a name: this one, or one that is connected.
+    pub fn node_named(&self, name: &str) -> Option<Node> {
+        if self.name() == name {
+            return Some(self.clone());
+        }
+        let connections = self.connections();
+        let found = connections.iter().find(|one| one.peer.name() == name);
+        found.map(|connection| connection.peer.clone())
+    }
+}

@@ -1,0 +1,182 @@
+//! Signals between processes, of this node or another: who is here is told here, who is not is
+//! told over the connection to its node.
+
+use std::any::Any;
+
+use crate::distribution::{Parcel, Task};
+use crate::exit_reason::ExitReason;
+use crate::node::Node;
+use crate::pid::{Alias, MonitorRef, Pid};
+
+impl Node {
+    /// Passes an exit signal on.
+    pub(crate) fn deliver_exit(&self, from: Pid, to: Pid, reason: &ExitReason, linked: bool) {
+        if self.is_local(to) {
+            if let Some(process) = self.process(to) {
+                process.exit_signal(from, reason.clone(), linked);
+            }
+        } else if let Some(connection) = self.connection_of(to) {
+            if linked {
+                connection.forget_link(from, to);
+            }
+            connection.send(Parcel::Exit {
+                from,
+                to,
+                reason: reason.clone(),
+                linked,
+            });
+        }
+    }
+
+    /// Tells a watcher of an end.
+    pub(crate) fn deliver_down(
+        &self,
+        monitor: MonitorRef,
+        watcher: Pid,
+        pid: Pid,
+        reason: &ExitReason,
+    ) {
+        if self.is_local(watcher) {
+            if let Some(process) = self.process(watcher) {
+                process.down_signal(monitor, pid, reason.clone());
+            }
+        } else if let Some(connection) = self.connection_of(watcher) {
+            connection.forget_watched(monitor, watcher);
+            connection.send(Parcel::Down {
+                monitor,
+                watcher,
+                pid,
+                reason: reason.clone(),
+            });
+        }
+    }
+
+    /// The other side of a link; `Err` tells why there is none.
+    pub(crate) fn link_with(&self, from: Pid, to: Pid) -> Result<(), ExitReason> {
+        if self.is_local(to) {
+            let linked = self.process(to).is_some_and(|peer| peer.add_link(from));
+            return linked.then_some(()).ok_or(ExitReason::NoProc);
+        }
+        let connection = self.connection_of(to).ok_or(ExitReason::NoConnection)?;
+        if !connection.note_link(from, to) {
+            return Err(ExitReason::NoConnection);
+        }
+        connection.send(Parcel::Link { from, to });
+        Ok(())
+    }
+
+    pub(crate) fn unlink_from(&self, from: Pid, to: Pid) {
+        if self.is_local(to) {
+            if let Some(peer) = self.process(to) {
+                peer.remove_link(from);
+            }
+        } else if let Some(connection) = self.connection_of(to) {
+            connection.forget_link(from, to);
+            connection.send(Parcel::Unlink { from, to });
+        }
+    }
+
+    /// The other side of a monitor; `Err` tells why there is none.
+    pub(crate) fn watch(
+        &self,
+        monitor: MonitorRef,
+        watcher: Pid,
+        target: Pid,
+    ) -> Result<(), ExitReason> {
+        if self.is_local(target) {
+            let process = self.process(target);
+            let watched = process.is_some_and(|process| process.add_watcher(monitor, watcher));
+            return watched.then_some(()).ok_or(ExitReason::NoProc);
+        }
+        let connection = self.connection_of(target).ok_or(ExitReason::NoConnection)?;
+        if !connection.note_watching(monitor, watcher, target) {
+            return Err(ExitReason::NoConnection);
+        }
+        connection.send(Parcel::Monitor {
+            monitor,
+            watcher,
+            target,
+        });
+        Ok(())
+    }
+
+    /// Takes the other side of a monitor back.
+    pub(crate) fn remove_watcher(&self, monitor: MonitorRef, watcher: Pid, target: Pid) {
+        if self.is_local(target) {
+            if let Some(process) = self.process(target) {
+                process.drop_watcher(monitor, watcher);
+            }
+        } else if let Some(connection) = self.connection_of(target) {
+            connection.forget_watching(monitor);
+            connection.send(Parcel::Demonitor {
+                monitor,
+                watcher,
+                target,
+            });
+        }
+    }
+
+    /// Sends an untyped message.
+    pub(crate) fn send_from(&self, from: Pid, to: Pid, message: Box<dyn Any + Send>) -> bool {
+        let _ = from;
+        if self.is_local(to) {
+            let Some(process) = self.process(to) else {
+                self.counters().dropped();
+                return false;
+            };
+            return process.send_raw(message, false);
+        }
+        match self.connection_of(to) {
+            Some(connection) => connection.send(Parcel::Raw { to, message }),
+            None => {
+                self.counters().dropped();
+                false
+            }
+        }
+    }
+
+    pub(crate) fn send_alias_far(&self, alias: Alias, message: Box<dyn Any + Send>) -> bool {
+        match self.connection_of(alias.pid) {
+            Some(connection) => connection.send(Parcel::Task(Box::new(move |node| {
+                node.send_alias(alias, message);
+            }))),
+            None => false,
+        }
+    }
+
+    // ---- both sides of what is set up at once ---------------------------------------------
+
+    /// Notes a link of a local process with one of another node.
+    pub(crate) fn note_link(&self, local: Pid, far: Pid) {
+        if let Some(connection) = self.connection_of(far) {
+            connection.note_link(local, far);
+        }
+    }
+
+    /// Notes a monitor of a local process on one of another node.
+    pub(crate) fn note_watching(&self, monitor: MonitorRef, local: Pid, far: Pid) {
+        if let Some(connection) = self.connection_of(far) {
+            connection.note_watching(monitor, local, far);
+        }
+    }
+
+    /// Notes a monitor of a process of another node on a local one.
+    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) {
+        if let Some(connection) = self.connection_of(far) {
+            connection.note_watched(monitor, far, local);
+        }
+    }
+
+    /// Has something done on a node, here at once, elsewhere in the order of what is sent there.
+    /// `false` if that node is not connected.
+    pub(crate) fn post(&self, to: &Node, task: Task) -> bool {
+        if to.outside() == self.outside() {
+            task(to);
+            return true;
+        }
+        match self.connection_of(to.outside()) {
+            Some(connection) => connection.send(Parcel::Task(task)),
+            None => false,
+        }
+    }
+}
