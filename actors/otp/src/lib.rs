@@ -82,7 +82,10 @@ mod start;
 pub use start::{StartError, start};
 
 mod server_ref;
-pub use server_ref::{CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
+pub use server_ref::{
+    At, CallError, Collected, DEFAULT_CALL_TIMEOUT, Destination, From, Request, RequestCollection,
+    ServerRef,
+};
 
 mod context;
 pub use context::{AliasMode, Context, SpawnOptions};
