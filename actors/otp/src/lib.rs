@@ -74,6 +74,9 @@ pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo};
 mod gen_server;
 pub use gen_server::{GenServer, Info, Init, Next};
 
+mod gen_server_macro;
+pub use gen_server_macro::{gen_server, macro_support};
+
 mod options;
 pub use options::Options;
 
