@@ -104,6 +104,9 @@ pub mod macro_support {
     use crate::gen_server::GenServer;
     use crate::server_ref::{CallError, From, ServerRef};
 
+    /// Refuses what cannot be sent to another process.
+    pub const fn sendable<T: Send + 'static>() {}
+
     /// A call with a limit, or for as long as the server lives.
     pub async fn call<S, T, F>(
         server: &ServerRef<S>,

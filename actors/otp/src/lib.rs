@@ -60,6 +60,9 @@
 //! # }
 //! ```
 //!
+//! The attribute [`gen_server`](macro@gen_server) writes the enum, the `match` and a typed client
+//! from an `impl` block instead; the server is the same.
+//!
 //! The modules below are in reading order: the order of a process' life.
 
 mod pid;
@@ -75,7 +78,9 @@ mod gen_server;
 pub use gen_server::{GenServer, Info, Init, Next};
 
 mod gen_server_macro;
-pub use gen_server_macro::{gen_server, macro_support};
+pub use gen_server_macro::gen_server;
+#[doc(hidden)]
+pub use gen_server_macro::macro_support;
 
 mod options;
 pub use options::Options;

@@ -109,7 +109,7 @@ pub(crate) enum Output {
     /// `Next<Self>`.
     Next,
     /// `Init<Self>`, or the answer to a call.
-    Value(Type),
+    Value(Box<Type>),
 }
 
 impl Method {
@@ -128,7 +128,7 @@ impl Method {
             ReturnType::Default => Output::Nothing,
             ReturnType::Type(_, ty) if is_unit(ty) => Output::Nothing,
             ReturnType::Type(_, ty) if arguments_of(ty, "Next").is_some() => Output::Next,
-            ReturnType::Type(_, ty) => Output::Value((**ty).clone()),
+            ReturnType::Type(_, ty) => Output::Value(ty.clone()),
         };
         check_output(role, signature, &inputs, &output, errors);
         let carried = ["doc", "deprecated", "allow"];

@@ -45,14 +45,17 @@ pub(super) fn implementation(server: &Server) -> TokenStream {
 
             #init
 
-            async fn handle(
+            // Not an `async fn`: that would keep its parameters twice.
+            fn handle(
                 &mut self,
                 #request: #message #parameters,
                 #ctx: &mut #otp::Context<Self>,
-            ) -> #otp::Next<Self> {
-                match #request {
-                    #(#arms,)*
-                    #never
+            ) -> impl ::core::future::Future<Output = #otp::Next<Self>> + ::core::marker::Send {
+                async move {
+                    match #request {
+                        #(#arms,)*
+                        #never
+                    }
                 }
             }
 
@@ -123,19 +126,19 @@ fn info(server: &Server, method: &Method) -> TokenStream {
     let (ctx, info) = (local("ctx"), local("info"));
     let invoke = invoke(method, true, std::iter::once(info.clone()));
     let body = match method.output {
-        Output::Next => quote!(#invoke.await),
-        _ => quote!({
+        Output::Next => invoke,
+        _ => quote!(async move {
             #invoke.await;
             #otp::Next::Go
         }),
     };
     quote! {
         #(#conditions)*
-        async fn handle_info(
+        fn handle_info(
             &mut self,
             #info: #otp::Info,
             #ctx: &mut #otp::Context<Self>,
-        ) -> #otp::Next<Self> {
+        ) -> impl ::core::future::Future<Output = #otp::Next<Self>> + ::core::marker::Send {
             #body
         }
     }

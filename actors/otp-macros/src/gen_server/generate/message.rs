@@ -1,8 +1,9 @@
 //! The message enum.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 
 use super::{fields, quiet, reply};
 use crate::gen_server::server::Server;
@@ -62,6 +63,7 @@ pub(super) fn message(server: &Server) -> TokenStream {
         .is_some()
         .then(|| quote!(Self::__Parameters(never, ..) => match never {}));
     let never_again = never.clone();
+    let checks = checks(server);
     let about = format!("The messages of a `{name}` server.");
     quote! {
         #quiet
@@ -92,5 +94,36 @@ pub(super) fn message(server: &Server) -> TokenStream {
                 formatter.write_str(name)
             }
         }
+
+        #checks
+    }
+}
+
+/// Asks of each type by itself whether it can be sent, so that the compiler points at the one
+/// which cannot.
+fn checks(server: &Server) -> TokenStream {
+    let otp = &server.otp;
+    let (bounds, _, conditions) = server.generics.split_for_impl();
+    let quiet = quiet();
+    let init = fields(server, &server.init)
+        .into_iter()
+        .map(|(_, ty)| (&server.init, ty));
+    let requests = server.requests.iter().flat_map(|request| {
+        let parameters = fields(server, request).into_iter();
+        let all = parameters.chain(reply(server, request));
+        all.map(move |(_, ty)| (request, ty))
+    });
+    let checks = init.chain(requests).map(|(method, ty)| {
+        let conditions = &method.conditions;
+        let check = quote_spanned!(ty.span()=> #otp::macro_support::sendable::<#ty>(););
+        quote!(#(#conditions)* #check)
+    });
+    quote! {
+        #quiet
+        const _: () = {
+            fn check #bounds () #conditions {
+                #(#checks)*
+            }
+        };
     }
 }
