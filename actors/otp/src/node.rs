@@ -337,8 +337,8 @@ impl Node {
         self.inner.watchdog.clock.clone()
     }
 
-    pub(crate) fn watchdog(&self) -> Arc<Watchdog> {
-        self.inner.watchdog.clone()
+    pub(crate) fn watchdog(&self) -> &Arc<Watchdog> {
+        &self.inner.watchdog
     }
 
     /// How long a handler may hold its worker before it is reported, and before its process is

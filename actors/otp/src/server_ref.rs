@@ -75,7 +75,7 @@ enum Slot<T> {
     /// To a caller of this node.
     Near(oneshot::Sender<Answer<T>>),
     /// Back over a connection.
-    Far(Box<dyn FnOnce(Answer<T>) + Send>),
+    Far(Box<dyn FnOnce(Answer<T>) + Send + Sync>),
 }
 
 /// What became of a request.
@@ -98,7 +98,7 @@ impl<T> From<T> {
         }
     }
 
-    fn far(slot: impl FnOnce(Answer<T>) + Send + 'static) -> From<T> {
+    fn far(slot: impl FnOnce(Answer<T>) + Send + Sync + 'static) -> From<T> {
         From {
             slot: Some(Slot::Far(Box::new(slot))),
             caller: crate::panics::current_pid(),

@@ -45,7 +45,7 @@ struct Slot {
     serial: AtomicU64,
     /// Since when, on the node's clock.
     since: AtomicU32,
-    /// The serial that was reported last, so that it is reported once.
+    /// The poll that was reported last, so that it is reported once.
     reported: AtomicU64,
 }
 
@@ -99,11 +99,13 @@ impl Watchdog {
             let serial = slot.serial.load(Ordering::Acquire);
             let held = self.clock.since_ms(slot.since.load(Ordering::Relaxed));
             let replace = replace_after > 0 && held >= replace_after;
-            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != serial;
+            // Once for each poll: the same process may be stuck again later.
+            let poll = (serial << 20) ^ u64::from(slot.since.load(Ordering::Relaxed));
+            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != poll;
             // The poll may have ended between the two readings.
             let still = slot.serial.load(Ordering::Acquire) == serial;
             (serial != 0 && still && (replace || report)).then(|| {
-                slot.reported.store(serial, Ordering::Relaxed);
+                slot.reported.store(poll, Ordering::Relaxed);
                 Stuck {
                     serial,
                     held: Duration::from_millis(held),
@@ -114,38 +116,49 @@ impl Watchdog {
         looks.collect()
     }
 
-    /// This thread's slot.
-    fn slot(self: &Arc<Watchdog>) -> Arc<Slot> {
+    /// Changes this thread's slot; tells what was in it.
+    fn enter(self: &Arc<Watchdog>, serial: u64, since: u32) -> (u64, u32) {
         SLOTS.with(|slots| {
             let mut slots = slots.borrow_mut();
-            let of_this = |watchdog: &Weak<Watchdog>| watchdog.as_ptr() == Arc::as_ptr(self);
-            match slots.iter().position(|(watchdog, _)| of_this(watchdog)) {
-                Some(0) => {}
-                Some(position) => slots.swap(0, position),
-                None => {
-                    // Those of nodes that are gone.
-                    slots.retain(|(watchdog, _)| watchdog.strong_count() > 0);
-                    let slot = Arc::<Slot>::default();
-                    self.slots.lock().push(slot.clone());
-                    slots.insert(0, (Arc::downgrade(self), slot));
-                }
+            if slots.first().is_none_or(|(one, _)| !self.is(one)) {
+                self.bring_to_front(&mut slots);
             }
-            slots[0].1.clone()
+            let slot = &slots[0].1;
+            let before = (
+                slot.serial.load(Ordering::Relaxed),
+                slot.since.load(Ordering::Relaxed),
+            );
+            slot.since.store(since, Ordering::Relaxed);
+            slot.serial.store(serial, Ordering::Release);
+            before
         })
+    }
+
+    fn is(self: &Arc<Watchdog>, other: &Weak<Watchdog>) -> bool {
+        other.as_ptr() == Arc::as_ptr(self)
+    }
+
+    /// Makes this node's slot the first of the thread's.
+    #[cold]
+    fn bring_to_front(self: &Arc<Watchdog>, slots: &mut Vec<(Weak<Watchdog>, Arc<Slot>)>) {
+        match slots.iter().position(|(one, _)| self.is(one)) {
+            Some(position) => slots.swap(0, position),
+            None => {
+                // Those of nodes that are gone.
+                slots.retain(|(watchdog, _)| watchdog.strong_count() > 0);
+                let slot = Arc::<Slot>::default();
+                self.slots.lock().push(slot.clone());
+                slots.insert(0, (Arc::downgrade(self), slot));
+            }
+        }
     }
 
     /// Runs one poll of a process' code.
     pub(crate) fn watch<T>(self: &Arc<Watchdog>, pid: Pid, poll: impl FnOnce() -> T) -> T {
-        let slot = self.slot();
         // The `init` of a child is polled by its starter: the outer poll goes on afterwards.
-        let outer = slot.serial.load(Ordering::Relaxed);
-        let outer_since = slot.since.load(Ordering::Relaxed);
-        slot.since.store(self.clock.now(), Ordering::Relaxed);
-        slot.serial.store(pid.serial(), Ordering::Release);
+        let (outer, outer_since) = self.enter(pid.serial(), self.clock.now());
         let result = poll();
-        slot.since.store(outer_since, Ordering::Relaxed);
-        slot.serial.store(outer, Ordering::Release);
-        slot.reported.store(0, Ordering::Relaxed);
+        self.enter(outer, outer_since);
         result
     }
 }
