@@ -107,10 +107,7 @@ fn cpu() -> u64 {
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().nth(1);
-    pages
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0_u64)
-        * 4096
+    pages.and_then(|pages| pages.parse().ok()).unwrap_or(0_u64) * 4096
 }
 
 fn each(name: &'static str, used: u64, count: usize) -> Figures {
@@ -129,11 +126,20 @@ async fn servers(node: &Node, count: usize) -> Result<Vec<ServerRef<Counter>>, E
     Ok(servers)
 }
 
+/// Lets new processes go from the end of their `init` to their rest.
+async fn settle() {
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Starts servers nobody is linked to, and looks at what they hold.
 async fn spawn(node: &Node, count: usize) -> Result<Figures, Error> {
     let warm = servers(node, count / 10).await?;
+    settle().await;
     let (memory, begun) = (resident(), cpu());
     let servers = servers(node, count).await?;
+    settle().await;
     let mut figures = each("ns", cpu() - begun, count);
     let memory = resident() - memory;
     figures.insert("bytes", memory as f64 / count as f64);
@@ -143,9 +149,7 @@ async fn spawn(node: &Node, count: usize) -> Result<Figures, Error> {
 
 /// Starts children of a supervisor that starts them on demand.
 async fn spawn_supervised(node: &Node, count: usize) -> Result<Figures, Error> {
-    let supervisor = DynamicSupervisor::new()
-        .start(node, Options::new())
-        .await?;
+    let supervisor = DynamicSupervisor::new().start(node, Options::new()).await?;
     let child = || async {
         let spec = ChildSpec::worker::<Counter>("child", || None).restart(Restart::Temporary);
         supervisor.start_child(spec).await
@@ -157,6 +161,7 @@ async fn spawn_supervised(node: &Node, count: usize) -> Result<Figures, Error> {
     for _ in 0..count {
         child().await?;
     }
+    settle().await;
     Ok(each("ns", cpu() - begun, count))
 }
 
