@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   pre_start: publish pid, names, link ─▶ init
-//!   post_start: the message of Init::Continue, or the time-out of Init::Timeout
-//!   handle(wake-up): while there is something in the mailbox ─▶ message | info | end ─▶ Next
+//!   post_start: the process' whole life
+//!       the message of Init::Continue, or the time-out of Init::Timeout
+//!       sleep ─▶ while there is something in the mailbox ─▶ message | info | end ─▶ Next
 //!   drop: the last line of defence: whatever ends the actor, links and monitors fire
 //! ```
 
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use thiserror::Error;
@@ -79,9 +81,8 @@ impl Published {
     }
 }
 
-/// There is something in the mailbox. The only message ractor ever carries.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wake;
+/// What ractor's own lane carries: nothing. Its kill lane is all that is used.
+pub(crate) enum Nothing {}
 
 /// A running process.
 pub(crate) struct Running<S: GenServer> {
@@ -99,19 +100,29 @@ enum Step<S: GenServer> {
     Decided(Next<S>),
 }
 
+/// Sleeps until the task is woken, for whatever reason.
+async fn asleep() {
+    let mut slept = false;
+    std::future::poll_fn(|_| match std::mem::replace(&mut slept, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(()),
+    })
+    .await;
+}
+
 /// Tells ractor to end the actor; by then everybody else knows already.
 #[derive(Debug, Error)]
 #[error("ended")]
 struct Ended;
 
 impl<S: GenServer> Actor for Runner<S> {
-    type Msg = Wake;
+    type Msg = Nothing;
     type State = Running<S>;
     type Arguments = Start<S>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Wake>,
+        myself: ActorRef<Nothing>,
         start: Start<S>,
     ) -> Result<Running<S>, ActorProcessingErr> {
         let Start {
@@ -129,7 +140,7 @@ impl<S: GenServer> Actor for Runner<S> {
         outcome.clone()?;
         let mut context = Context::new(process.clone(), options.hibernate_after);
         drop(options);
-        let init = guarded(S::init(args, &mut context));
+        let init = Box::pin(guarded(S::init(args, &mut context)));
         let (server, first) = match on_behalf_of(process.clone(), init).await {
             Ok(Init::Ok(server)) => (server, Next::Go),
             Ok(Init::Continue(server, message)) => (server, Next::Continue(message)),
@@ -155,33 +166,15 @@ impl<S: GenServer> Actor for Runner<S> {
         })
     }
 
+    // ractor's loop over its own lanes is never entered: all a process waits for is its mailbox,
+    // and the kill that ractor watches for meanwhile.
     async fn post_start(
         &self,
-        _myself: ActorRef<Wake>,
+        _myself: ActorRef<Nothing>,
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
-        match running.first.take() {
-            None | Some(Next::Go) => {
-                running.context.rest();
-                Ok(())
-            }
-            Some(first) => {
-                let process = running.context.process.clone();
-                Box::pin(on_behalf_of(process, running.run(Step::Decided(first)))).await
-            }
-        }
-    }
-
-    // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
-    // idle process of that kind. One box serves all that is in the mailbox.
-    fn handle(
-        &self,
-        _myself: ActorRef<Wake>,
-        Wake: Wake,
-        running: &mut Running<S>,
-    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
         let process = running.context.process.clone();
-        Box::pin(on_behalf_of(process, running.serve()))
+        on_behalf_of(process, Box::pin(running.live())).await
     }
 }
 
@@ -259,21 +252,46 @@ impl Drop for HalfStarted {
 }
 
 impl<S: GenServer> Running<S> {
+    /// From the end of `init` to the end.
+    async fn live(&mut self) -> Result<(), ActorProcessingErr> {
+        match self.first.take() {
+            None | Some(Next::Go) => {}
+            Some(first) => Box::pin(self.run(Step::Decided(first))).await?,
+        }
+        if let Some(envelope) = self.next().await {
+            Box::pin(self.receive(envelope)).await?;
+            Box::pin(self.serve()).await?;
+        }
+        loop {
+            self.context.rest();
+            asleep().await;
+            // Boxed on purpose: the future of a big server's `handle` would otherwise be part of
+            // every idle process of that kind. One box serves all that is in the mailbox.
+            Box::pin(self.serve()).await?;
+        }
+    }
+
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
-        loop {
-            if self.context.process.is_condemned() {
-                // Nothing sent after the exit signal may be handled; ractor drops us here.
-                return std::future::pending().await;
-            }
-            let Some(envelope) = self.context.process.take::<S>() else {
-                self.context.rest();
-                return Ok(());
-            };
+        while let Some(envelope) = self.next().await {
             self.receive(envelope).await?;
             // The mailbox is no resource tokio knows: without this, a busy one starves others.
             tokio::task::consume_budget().await;
         }
+        Ok(())
+    }
+
+    /// The next item. If there is none, the next that comes wakes this task.
+    async fn next(&mut self) -> Option<Envelope<S>> {
+        std::future::poll_fn(|context| {
+            let process = &self.context.process;
+            if process.is_condemned() {
+                // Nothing sent after the exit signal may be handled; ractor drops us here.
+                return Poll::Pending;
+            }
+            Poll::Ready(process.take::<S>(context.waker()))
+        })
+        .await
     }
 
     /// Handles one item.
