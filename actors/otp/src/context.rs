@@ -263,8 +263,8 @@ impl<S: GenServer> Context<S> {
 
     /// Lets others run, and lets a kill through: for handlers that compute for long
     /// (`erlang:yield/0`).
-    pub async fn yield_now(&self) {
-        tokio::task::yield_now().await;
+    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> {
+        tokio::task::yield_now()
     }
 
     // ---- timers ---------------------------------------------------------------------------
