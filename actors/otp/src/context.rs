@@ -121,13 +121,25 @@ impl<S: GenServer> Context<S> {
     /// exist, this process gets an exit signal with [`ExitReason::NoProc`] from it; with
     /// [`ExitReason::NoConnection`] if its node cannot be reached.
     pub fn link(&mut self, pid: Pid) {
+        self.link_with(pid, false);
+    }
+
+    /// Links with a process; the EXIT of the link overtakes whatever waits in this process'
+    /// mailbox (`link/2` with `priority`). A link that exists becomes one of this kind, as
+    /// [`Context::link`] makes it an ordinary one again.
+    pub fn link_urgently(&mut self, pid: Pid) {
+        self.link_with(pid, true);
+    }
+
+    fn link_with(&mut self, pid: Pid, urgent: bool) {
         if self.process.is_fenced() {
             return self.node().counters().fenced();
         }
-        if pid == self.pid() || !self.process.add_link(pid) {
+        if pid == self.pid() {
             return;
         }
-        if let Err(reason) = self.node().link_with(self.pid(), pid) {
+        if let Err(reason) = self.node().link_with(&self.process, pid, urgent) {
+            self.process.add_own_link(pid, urgent);
             self.process.exit_signal(pid, reason, true);
         }
     }
@@ -135,8 +147,9 @@ impl<S: GenServer> Context<S> {
     /// Removes a link (`unlink/1`). No exit signal from that link reaches the process any more,
     /// not even one which waits in its mailbox already.
     pub fn unlink(&mut self, pid: Pid) {
-        self.process.remove_link(pid);
-        self.node().unlink_from(self.pid(), pid);
+        if pid != self.pid() {
+            self.node().unlink_from(&self.process, pid);
+        }
     }
 
     // ---- monitors -------------------------------------------------------------------------
@@ -365,10 +378,10 @@ impl<S: GenServer> Context<S> {
             Signal::Exit {
                 from,
                 reason,
-                linked,
+                link,
                 of_parent,
             } => {
-                if linked && !self.process.remove_link(from) {
+                if link.is_some_and(|link| !self.process.take_fired(link)) {
                     return Arrival::Nothing;
                 }
                 if of_parent {

@@ -17,6 +17,7 @@
 //!   *messages* are dropped and counted (`otp_messages_dropped_total`), signals never.
 
 use std::any::Any;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -42,6 +43,11 @@ pub(crate) enum Parcel {
         to: Pid,
     },
     Unlink {
+        from: Pid,
+        to: Pid,
+    },
+    /// The answer to an `Unlink`.
+    Unlinked {
         from: Pid,
         to: Pid,
     },
@@ -98,6 +104,9 @@ struct Line {
 struct Crossings {
     /// The local process, and the other.
     links: HashSet<(Pid, Pid)>,
+    /// Links taken back by the local process, and how many of these the peer has not answered:
+    /// until then, what it says about the link is older than that.
+    unlinking: HashMap<(Pid, Pid), u32>,
     /// Monitors of local processes.
     watching: HashMap<MonitorRef, (Pid, Pid)>,
     /// Monitors of the peer's processes on local ones.
@@ -126,20 +135,39 @@ impl Connection {
         let _ = lost.wait_for(|lost| *lost).await;
     }
 
-    fn with_crossings(&self, change: impl FnOnce(&mut Crossings)) -> bool {
-        match &mut *self.crossings.lock() {
-            Some(crossings) => {
-                change(crossings);
-                true
-            }
-            None => false,
-        }
+    /// `None` if the connection is lost.
+    fn with_crossings<T>(&self, change: impl FnOnce(&mut Crossings) -> T) -> Option<T> {
+        self.crossings.lock().as_mut().map(change)
     }
 
     pub(crate) fn note_link(&self, local: Pid, far: Pid) -> bool {
+        let noted = self.with_crossings(|crossings| crossings.links.insert((local, far)));
+        noted.is_some()
+    }
+
+    /// The local process has unlinked.
+    pub(crate) fn begin_unlink(&self, local: Pid, far: Pid) {
         self.with_crossings(|crossings| {
-            crossings.links.insert((local, far));
-        })
+            crossings.links.remove(&(local, far));
+            *crossings.unlinking.entry((local, far)).or_default() += 1;
+        });
+    }
+
+    /// The peer knows of it.
+    fn end_unlink(&self, local: Pid, far: Pid) {
+        self.with_crossings(|crossings| {
+            if let Entry::Occupied(mut open) = crossings.unlinking.entry((local, far)) {
+                *open.get_mut() -= 1;
+                if *open.get() == 0 {
+                    open.remove();
+                }
+            }
+        });
+    }
+
+    fn is_unlinking(&self, local: Pid, far: Pid) -> bool {
+        let open = self.with_crossings(|one| one.unlinking.contains_key(&(local, far)));
+        open.unwrap_or(false)
     }
 
     pub(crate) fn forget_link(&self, local: Pid, far: Pid) {
@@ -149,9 +177,10 @@ impl Connection {
     }
 
     pub(crate) fn note_watching(&self, monitor: MonitorRef, local: Pid, far: Pid) -> bool {
-        self.with_crossings(|crossings| {
+        let noted = self.with_crossings(|crossings| {
             crossings.watching.insert(monitor, (local, far));
-        })
+        });
+        noted.is_some()
     }
 
     pub(crate) fn forget_watching(&self, monitor: MonitorRef) {
@@ -161,9 +190,10 @@ impl Connection {
     }
 
     pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) -> bool {
-        self.with_crossings(|crossings| {
+        let noted = self.with_crossings(|crossings| {
             crossings.watched.insert((monitor, far), local);
-        })
+        });
+        noted.is_some()
     }
 
     pub(crate) fn forget_watched(&self, monitor: MonitorRef, far: Pid) {
@@ -176,7 +206,8 @@ impl Connection {
     fn crossing(&self) -> usize {
         let crossings = self.crossings.lock();
         crossings.as_ref().map_or(0, |crossings| {
-            crossings.links.len() + crossings.watching.len() + crossings.watched.len()
+            let links = crossings.links.len() + crossings.unlinking.len();
+            links + crossings.watching.len() + crossings.watched.len()
         })
     }
 }
@@ -241,7 +272,8 @@ impl Node {
             .collect()
     }
 
-    /// How many links and monitors cross the connection with another node, as this node sees it.
+    /// How many links and monitors cross the connection with another node, as this node sees it;
+    /// among them links taken back of which the other node has not said that it knows.
     pub fn crossing(&self, other: &Node) -> usize {
         self.connection_of(other.outside())
             .map_or(0, |connection| connection.crossing())
@@ -287,12 +319,15 @@ async fn pump(
 fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
     match parcel {
         Parcel::Link { from, to } => {
-            let linked = node
-                .process(to)
-                .is_some_and(|process| process.add_link(from));
-            if linked {
-                end.note_link(to, from);
-            } else {
+            if end.is_unlinking(to, from) {
+                // Sent before the peer knew that `to` has unlinked, so that undoes it.
+                return;
+            }
+            // Noted first: if the process ends in between, its end takes the note back.
+            end.note_link(to, from);
+            let process = node.process(to);
+            if !process.is_some_and(|process| process.add_link(from)) {
+                end.forget_link(to, from);
                 end.send(Parcel::Exit {
                     from: to,
                     to: from,
@@ -306,7 +341,9 @@ fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
             if let Some(process) = node.process(to) {
                 process.remove_link(from);
             }
+            end.send(Parcel::Unlinked { from: to, to: from });
         }
+        Parcel::Unlinked { from, to } => end.end_unlink(to, from),
         Parcel::Exit {
             from,
             to,

@@ -6,10 +6,11 @@
 //!   registries ─┘
 //! ```
 //!
-//! Locks: one small mutex per process besides that of its mailbox, never two at a time. Every
-//! two-sided operation (link, monitor) writes its own side first and the other side second; what a
-//! death in between would make of it is repaired by checking the receiver's own side when a signal
-//! is *received*.
+//! Locks: one small mutex per process besides that of its mailbox. A link between two processes
+//! of one node is changed under both, the older process' first, so that both sides always agree.
+//! A monitor, and a link to another node, writes its own side first and the other side second;
+//! what a death in between would make of it is repaired by checking the receiver's own side when
+//! a signal is *received*.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,7 @@ use crate::node::Node;
 use crate::observer::{Direction, Recorder};
 use crate::panics;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash};
+use crate::process::links::Link;
 use crate::runner::Wake;
 use crate::signal::{Envelope, Signal};
 use crate::sys::System;
@@ -81,7 +83,9 @@ struct State {
     ending: Option<ExitReason>,
     label: Option<Arc<str>>,
     name: Option<Arc<str>>,
-    links: HashSet<Pid, SerialHash>,
+    links: HashMap<Pid, Link, SerialHash>,
+    /// The id of the link that was made last.
+    last_link: u32,
     /// Rarely used tables, allocated on first use: an idle process should stay small.
     tables: Option<Box<Tables>>,
 }
@@ -92,6 +96,8 @@ struct Tables {
     watched_by: HashSet<(MonitorRef, Pid)>,
     /// Monitors of this process.
     watching: HashMap<MonitorRef, Watching>,
+    /// Links that have fired and whose EXIT waits in the mailbox.
+    fired: Vec<(u32, Pid)>,
     releases: Vec<Release>,
     /// Active aliases, to be taken back at the end.
     aliases: Vec<u64>,
@@ -460,7 +466,7 @@ impl Process {
         // hold anything.
         let remains = self.mailbox.close();
         self.node.forget(self.pid);
-        for peer in links {
+        for (peer, _) in links {
             self.node.deliver_exit(self.pid, peer, &reason, true);
         }
         if let Some(tables) = tables {

@@ -7,6 +7,7 @@ use crate::distribution::{Parcel, Task};
 use crate::exit_reason::ExitReason;
 use crate::node::Node;
 use crate::pid::{Alias, MonitorRef, Pid};
+use crate::process::Process;
 
 impl Node {
     /// Passes an exit signal on.
@@ -51,27 +52,44 @@ impl Node {
         }
     }
 
-    /// The other side of a link; `Err` tells why there is none.
-    pub(crate) fn link_with(&self, from: Pid, to: Pid) -> Result<(), ExitReason> {
+    /// Both sides of a link that a local process asks for; `Err` tells why there is none.
+    pub(crate) fn link_with(
+        &self,
+        process: &Process,
+        to: Pid,
+        urgent: bool,
+    ) -> Result<(), ExitReason> {
         if self.is_local(to) {
-            let linked = self.process(to).is_some_and(|peer| peer.add_link(from));
+            let linked = match self.process(to) {
+                Some(peer) => process.link_with(&peer, urgent),
+                // It has just ended, and the EXIT of the link there is is on its way.
+                None => process.is_linked(to),
+            };
             return linked.then_some(()).ok_or(ExitReason::NoProc);
         }
         let connection = self.connection_of(to).ok_or(ExitReason::NoConnection)?;
-        if !connection.note_link(from, to) {
+        process.add_own_link(to, urgent);
+        if !connection.note_link(process.pid, to) {
             return Err(ExitReason::NoConnection);
         }
+        let from = process.pid;
         connection.send(Parcel::Link { from, to });
         Ok(())
     }
 
-    pub(crate) fn unlink_from(&self, from: Pid, to: Pid) {
+    /// Both sides of a link are gone.
+    pub(crate) fn unlink_from(&self, process: &Process, to: Pid) {
         if self.is_local(to) {
-            if let Some(peer) = self.process(to) {
-                peer.remove_link(from);
+            match self.process(to) {
+                Some(peer) => process.unlink_from(&peer),
+                None => drop(process.remove_link(to)),
             }
-        } else if let Some(connection) = self.connection_of(to) {
-            connection.forget_link(from, to);
+            return;
+        }
+        process.remove_link(to);
+        if let Some(connection) = self.connection_of(to) {
+            let from = process.pid;
+            connection.begin_unlink(from, to);
             connection.send(Parcel::Unlink { from, to });
         }
     }
