@@ -168,6 +168,29 @@ impl<S: GenServer> Context<S> {
         self.monitor_with(pid, Some(name.into()), false)
     }
 
+    /// Watches the process that has a name on a node, this one or another (`monitor(process,
+    /// {Name, Node})`): its [`Info::Down`] carries the name. A node that cannot be reached, or
+    /// does not exist, gives [`ExitReason::NoConnection`].
+    pub fn monitor_name_on(&mut self, node: &str, name: &str) -> MonitorRef {
+        let peer = self.node().outside_of(node);
+        if self.node().is_local(peer) {
+            return self.monitor_name(name);
+        }
+        let monitor = self.node().new_monitor();
+        if self.process.is_fenced() {
+            self.node().counters().fenced();
+            return monitor;
+        }
+        let name: Arc<str> = name.into();
+        self.process
+            .add_watching(monitor, peer, Some(name.clone()), false);
+        let watched = self.node().watch_name(monitor, self.pid(), peer, name);
+        if let Err(reason) = watched {
+            self.process.down_signal(monitor, peer, reason);
+        }
+        monitor
+    }
+
     /// Watches a process; the DOWN becomes a message of the server's own (`{tag, _}`).
     pub fn monitor_as(
         &mut self,
@@ -271,7 +294,7 @@ impl<S: GenServer> Context<S> {
 
     /// Sends an untyped message to a bare pid; see [`Node::send`].
     pub fn send(&self, pid: Pid, message: Box<dyn Any + Send>) -> bool {
-        self.node().send_from(self.pid(), pid, message)
+        self.node().send(pid, message)
     }
 
     /// Lets others run, and lets a kill through: for handlers that compute for long

@@ -25,8 +25,7 @@ use crate::exit_reason::ExitReason;
 use crate::gen_server::{Down, GenServer};
 use crate::mailbox::{AnyMailbox, Limits, Mailbox, Pushed, Refused, SendError};
 use crate::node::Node;
-use crate::observer::{Direction, Recorder};
-use crate::panics;
+use crate::observer::Recorder;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash};
 use crate::process::links::Link;
 use crate::runner::Wake;
@@ -151,7 +150,9 @@ impl Process {
         &self,
         message: S::Message,
     ) -> Result<(), SendError<S::Message>> {
-        if self.node.sends_are_watched() && !self.note_send(|| S::message_name(&message)) {
+        if self.node.sends_are_watched()
+            && !self.node.note_send(self.pid, || S::message_name(&message))
+        {
             // A replaced process: nothing it still does counts. It is not told.
             return Ok(());
         }
@@ -181,7 +182,7 @@ impl Process {
 
     /// Queues an untyped message; `false` if it is not there or full.
     pub(crate) fn send_raw(&self, message: Box<dyn Any + Send>, urgent: bool) -> bool {
-        if self.node.sends_are_watched() && !self.note_send(|| "message") {
+        if self.node.sends_are_watched() && !self.node.note_send(self.pid, || "message") {
             return true;
         }
         match self.mailbox.push_raw(message, urgent) {
@@ -243,21 +244,6 @@ impl Process {
     fn outgrown(&self) {
         self.node.counters().refused();
         self.exit_signal(self.pid, ExitReason::Kill, false);
-    }
-
-    /// Tells those who follow the sender; `false` if the sender has been replaced.
-    fn note_send(&self, name: impl FnOnce() -> &'static str) -> bool {
-        let Some(sender) = panics::current() else {
-            return true;
-        };
-        if sender.is_fenced() {
-            self.node.counters().fenced();
-            return false;
-        }
-        if sender.is_observed() {
-            sender.observe(Direction::Sent, self.pid, name());
-        }
-        true
     }
 
     pub(crate) fn typed_mailbox<S: GenServer>(&self) -> Option<&Mailbox<S>> {

@@ -2,11 +2,14 @@
 //! told over the connection to its node.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use crate::distribution::{Parcel, Task};
+use crate::distribution::{Address, Parcel, Task};
 use crate::exit_reason::ExitReason;
 use crate::node::Node;
-use crate::pid::{Alias, MonitorRef, Pid};
+use crate::observer::Direction;
+use crate::panics;
+use crate::pid::{MonitorRef, Pid};
 use crate::process::Process;
 
 impl Node {
@@ -134,32 +137,89 @@ impl Node {
         }
     }
 
-    /// Sends an untyped message.
-    pub(crate) fn send_from(&self, from: Pid, to: Pid, message: Box<dyn Any + Send>) -> bool {
-        let _ = from;
-        if self.is_local(to) {
-            let Some(process) = self.process(to) else {
-                self.counters().dropped();
-                return false;
-            };
-            return process.send_raw(message, false);
+    /// Watches whoever has a name on another node.
+    pub(crate) fn watch_name(
+        &self,
+        monitor: MonitorRef,
+        watcher: Pid,
+        node: Pid,
+        name: Arc<str>,
+    ) -> Result<(), ExitReason> {
+        let connection = self.connection_of(node).ok_or(ExitReason::NoConnection)?;
+        if !connection.note_watching(monitor, watcher, node) {
+            return Err(ExitReason::NoConnection);
         }
-        match self.connection_of(to) {
-            Some(connection) => connection.send(Parcel::Raw { to, message }),
-            None => {
-                self.counters().dropped();
-                false
-            }
+        connection.send(Parcel::MonitorName {
+            monitor,
+            watcher,
+            name,
+        });
+        Ok(())
+    }
+
+    /// Sends an untyped message.
+    pub(crate) fn send_raw(&self, to: Pid, message: Box<dyn Any + Send>) -> bool {
+        if !self.is_local(to) {
+            return self.send_far(to, Address::Pid(to), message);
+        }
+        let Some(process) = self.process(to) else {
+            self.counters().dropped();
+            return false;
+        };
+        process.send_raw(message, false)
+    }
+
+    /// Sends an untyped message to another node; `peer` is any pid of it.
+    pub(crate) fn send_far(&self, peer: Pid, to: Address, message: Box<dyn Any + Send>) -> bool {
+        if self.sends_are_watched() && !self.note_send(peer, || "message") {
+            return true;
+        }
+        let Some(connection) = self.connection_of(peer) else {
+            self.counters().dropped();
+            return false;
+        };
+        let sent = connection.send(Parcel::Raw { to, message });
+        if !sent {
+            self.counters().refused();
+        }
+        sent
+    }
+
+    /// Hands over a message of another node.
+    pub(crate) fn deliver_message(&self, to: Address, message: Box<dyn Any + Send>) {
+        match to {
+            Address::Pid(pid) => drop(self.send_raw(pid, message)),
+            Address::Alias(alias) => drop(self.send_alias(alias, message)),
+            Address::Name(name) => match self.whereis(&name) {
+                Some(pid) => drop(self.send_raw(pid, message)),
+                None => self.counters().dropped(),
+            },
         }
     }
 
-    pub(crate) fn send_alias_far(&self, alias: Alias, message: Box<dyn Any + Send>) -> bool {
-        match self.connection_of(alias.pid) {
-            Some(connection) => connection.send(Parcel::Task(Box::new(move |node| {
-                node.send_alias(alias, message);
-            }))),
-            None => false,
+    /// Tells those who follow the sender; `false` if the sender has been replaced.
+    pub(crate) fn note_send(&self, to: Pid, name: impl FnOnce() -> &'static str) -> bool {
+        let Some(sender) = panics::current() else {
+            return true;
+        };
+        if sender.is_fenced() {
+            self.counters().fenced();
+            return false;
         }
+        if sender.is_observed() {
+            sender.observe(Direction::Sent, to, name());
+        }
+        true
+    }
+
+    /// Whether the code that runs is that of a replaced process, whose doings do not count.
+    pub(crate) fn is_fenced_off(&self) -> bool {
+        let fenced = self.sends_are_watched()
+            && panics::current().is_some_and(|process| process.is_fenced());
+        if fenced {
+            self.counters().fenced();
+        }
+        fenced
     }
 
     // ---- both sides of what is set up at once ---------------------------------------------
