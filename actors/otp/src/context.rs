@@ -227,7 +227,7 @@ impl<S: GenServer> Context<S> {
     /// too. Returns whether the monitor was still waiting for the end of its process. Only the
     /// process that made a monitor can take it back; for another it is unknown.
     pub fn demonitor(&mut self, monitor: MonitorRef, flush: bool) -> bool {
-        self.deactivate_alias_of(monitor);
+        self.process.drop_aliases_of(monitor);
         let cancelled = self.process.cancel_watching(monitor, flush);
         if cancelled.is_some() || flush {
             self.forget_tag(monitor);
@@ -416,7 +416,6 @@ impl<S: GenServer> Context<S> {
                 if !self.process.take_watching(down.monitor) {
                     return Arrival::Nothing;
                 }
-                self.deactivate_alias_of(down.monitor);
                 match self.forget_tag(down.monitor) {
                     Some(tag) => Arrival::Message(tag(down)),
                     None => Arrival::Info(Info::Down {
@@ -446,12 +445,7 @@ impl<S: GenServer> Context<S> {
                 return Arrival::Hibernate;
             }
             Signal::Stop { reason } => return Arrival::Stop(reason),
-            Signal::Spawned { request, result } => {
-                if !self.take_request(request) {
-                    return Arrival::Nothing;
-                }
-                Arrival::Info(Info::Spawned { request, result })
-            }
+            Signal::Spawned { request, result } => Arrival::Info(Info::Spawned { request, result }),
             Signal::Node { name, up: true } => Arrival::Info(Info::NodeUp(name)),
             Signal::Node { name, up: false } => Arrival::Info(Info::NodeDown(name)),
             Signal::Raw(message) => Arrival::Info(Info::Message(message)),

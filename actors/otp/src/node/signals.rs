@@ -9,7 +9,7 @@ use crate::exit_reason::ExitReason;
 use crate::node::Node;
 use crate::observer::Direction;
 use crate::panics;
-use crate::pid::{MonitorRef, Pid};
+use crate::pid::{MonitorRef, Pid, RequestRef};
 use crate::process::Process;
 
 impl Node {
@@ -228,6 +228,26 @@ impl Node {
     pub(crate) fn note_link(&self, local: Pid, far: Pid) {
         if let Some(connection) = self.connection_of(far) {
             connection.note_link(local, far);
+        }
+    }
+
+    /// Notes a spawn request to the node of a pid, and what answers it if the connection is lost.
+    /// `false` if there is no connection; to itself a node needs none.
+    pub(crate) fn note_request(
+        &self,
+        peer: Pid,
+        request: RequestRef,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let connection = self.connection_of(peer);
+        let noted = connection.is_some_and(|one| one.note_request(request, lost));
+        noted || self.is_local(peer)
+    }
+
+    /// A spawn request was answered.
+    pub(crate) fn forget_request(&self, peer: Pid, request: RequestRef) {
+        if let Some(connection) = self.connection_of(peer) {
+            connection.forget_request(request);
         }
     }
 
