@@ -14,9 +14,11 @@
 //!
 //! * Between two processes order is kept; when a connection is lost, what is missing is the end.
 //! * A connection that cannot keep up holds at most [`CONNECTION_PARCELS_MAX`] parcels; further
-//!   *messages* are dropped and counted (`otp_messages_dropped_total`), signals never.
+//!   *messages* are refused, which their senders are told, and counted
+//!   (`otp_messages_refused_total`); signals never are.
 
 use std::any::Any;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,10 +28,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::exit_reason::ExitReason;
 use crate::node::Node;
-use crate::pid::{MonitorRef, Pid};
+use crate::pid::{Alias, MonitorRef, Pid, RequestRef, node_hash};
 use crate::signal::Signal;
 
-/// Parcels a connection holds on their way in one direction. Further messages are dropped.
+/// Parcels a connection holds on their way in one direction. Further messages are refused.
 pub const CONNECTION_PARCELS_MAX: usize = 65_536;
 
 /// Something to be done on another node.
@@ -45,6 +47,11 @@ pub(crate) enum Parcel {
         from: Pid,
         to: Pid,
     },
+    /// The answer to an `Unlink`.
+    Unlinked {
+        from: Pid,
+        to: Pid,
+    },
     Exit {
         from: Pid,
         to: Pid,
@@ -55,6 +62,11 @@ pub(crate) enum Parcel {
         monitor: MonitorRef,
         watcher: Pid,
         target: Pid,
+    },
+    MonitorName {
+        monitor: MonitorRef,
+        watcher: Pid,
+        name: Arc<str>,
     },
     Demonitor {
         monitor: MonitorRef,
@@ -68,10 +80,17 @@ pub(crate) enum Parcel {
         reason: ExitReason,
     },
     Raw {
-        to: Pid,
+        to: Address,
         message: Box<dyn Any + Send>,
     },
     Task(Task),
+}
+
+/// Whom an untyped message is for.
+pub(crate) enum Address {
+    Pid(Pid),
+    Name(Arc<str>),
+    Alias(Alias),
 }
 
 /// One node's end of a connection.
@@ -83,6 +102,8 @@ pub(crate) struct Connection {
     crossings: Mutex<Option<Crossings>>,
     /// Shared by both ends.
     line: Arc<Line>,
+    /// Held while a parcel of the peer is handed over, so that the loss comes after it.
+    arriving: Mutex<()>,
 }
 
 /// What both ends share.
@@ -98,6 +119,11 @@ struct Line {
 struct Crossings {
     /// The local process, and the other.
     links: HashSet<(Pid, Pid)>,
+    /// Links taken back by the local process, and how many of these the peer has not answered:
+    /// until then, what it says about the link is older than that.
+    unlinking: HashMap<(Pid, Pid), u32>,
+    /// Spawn requests that were not answered, and what answers them if the connection is lost.
+    requests: HashMap<RequestRef, Box<dyn FnOnce() + Send>>,
     /// Monitors of local processes.
     watching: HashMap<MonitorRef, (Pid, Pid)>,
     /// Monitors of the peer's processes on local ones.
@@ -126,20 +152,39 @@ impl Connection {
         let _ = lost.wait_for(|lost| *lost).await;
     }
 
-    fn with_crossings(&self, change: impl FnOnce(&mut Crossings)) -> bool {
-        match &mut *self.crossings.lock() {
-            Some(crossings) => {
-                change(crossings);
-                true
-            }
-            None => false,
-        }
+    /// `None` if the connection is lost.
+    fn with_crossings<T>(&self, change: impl FnOnce(&mut Crossings) -> T) -> Option<T> {
+        self.crossings.lock().as_mut().map(change)
     }
 
     pub(crate) fn note_link(&self, local: Pid, far: Pid) -> bool {
+        let noted = self.with_crossings(|crossings| crossings.links.insert((local, far)));
+        noted.is_some()
+    }
+
+    /// The local process has unlinked.
+    pub(crate) fn begin_unlink(&self, local: Pid, far: Pid) {
         self.with_crossings(|crossings| {
-            crossings.links.insert((local, far));
-        })
+            crossings.links.remove(&(local, far));
+            *crossings.unlinking.entry((local, far)).or_default() += 1;
+        });
+    }
+
+    /// The peer knows of it.
+    fn end_unlink(&self, local: Pid, far: Pid) {
+        self.with_crossings(|crossings| {
+            if let Entry::Occupied(mut open) = crossings.unlinking.entry((local, far)) {
+                *open.get_mut() -= 1;
+                if *open.get() == 0 {
+                    open.remove();
+                }
+            }
+        });
+    }
+
+    fn is_unlinking(&self, local: Pid, far: Pid) -> bool {
+        let open = self.with_crossings(|one| one.unlinking.contains_key(&(local, far)));
+        open.unwrap_or(false)
     }
 
     pub(crate) fn forget_link(&self, local: Pid, far: Pid) {
@@ -149,9 +194,10 @@ impl Connection {
     }
 
     pub(crate) fn note_watching(&self, monitor: MonitorRef, local: Pid, far: Pid) -> bool {
-        self.with_crossings(|crossings| {
+        let noted = self.with_crossings(|crossings| {
             crossings.watching.insert(monitor, (local, far));
-        })
+        });
+        noted.is_some()
     }
 
     pub(crate) fn forget_watching(&self, monitor: MonitorRef) {
@@ -161,22 +207,39 @@ impl Connection {
     }
 
     pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) -> bool {
-        self.with_crossings(|crossings| {
+        let noted = self.with_crossings(|crossings| {
             crossings.watched.insert((monitor, far), local);
-        })
+        });
+        noted.is_some()
     }
 
-    pub(crate) fn forget_watched(&self, monitor: MonitorRef, far: Pid) {
-        self.with_crossings(|crossings| {
-            crossings.watched.remove(&(monitor, far));
+    pub(crate) fn forget_watched(&self, monitor: MonitorRef, far: Pid) -> Option<Pid> {
+        self.with_crossings(|crossings| crossings.watched.remove(&(monitor, far)))
+            .flatten()
+    }
+
+    /// Notes a spawn request, and what to do if its answer is lost.
+    pub(crate) fn note_request(
+        &self,
+        request: RequestRef,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let noted = self.with_crossings(|crossings| {
+            crossings.requests.insert(request, Box::new(lost));
         });
+        noted.is_some()
+    }
+
+    pub(crate) fn forget_request(&self, request: RequestRef) {
+        self.with_crossings(|crossings| crossings.requests.remove(&request));
     }
 
     /// How many links and monitors of this node's processes cross it.
     fn crossing(&self) -> usize {
         let crossings = self.crossings.lock();
         crossings.as_ref().map_or(0, |crossings| {
-            crossings.links.len() + crossings.watching.len() + crossings.watched.len()
+            let links = crossings.links.len() + crossings.unlinking.len();
+            links + crossings.watching.len() + crossings.watched.len()
         })
     }
 }
@@ -186,7 +249,7 @@ impl Node {
     /// with itself: nothing happens. Must be called within a tokio runtime, which carries what
     /// crosses.
     pub fn connect(&self, other: &Node) {
-        if self.outside() == other.outside() || self.connection_of(other.outside()).is_some() {
+        if self.outside() == other.outside() {
             return;
         }
         let line = Arc::new(Line {
@@ -203,11 +266,25 @@ impl Node {
                 waiting: AtomicUsize::new(0),
                 crossings: Mutex::new(Some(Crossings::default())),
                 line: line.clone(),
+                arriving: Mutex::default(),
             })
         };
         let (here, there) = (end(other, to_other), end(self, to_self));
-        self.add_connection(other, here.clone());
-        other.add_connection(self, there.clone());
+        loop {
+            for (node, peer) in [(self, other), (other, self)] {
+                // What was lost must be over on both sides before there is something new.
+                if let Some(old) = node.connection_of(peer.outside())
+                    && *old.line.lost.borrow()
+                {
+                    lose(node, &old);
+                }
+            }
+            match self.add_connections(other, &here, &there) {
+                Added::Yes => break,
+                Added::Connected => return,
+                Added::LostMeanwhile => {}
+            }
+        }
         self.tell_node_monitors(other.name(), true);
         other.tell_node_monitors(self.name(), true);
         tokio::spawn(pump(of_self, here.clone(), other.clone(), there.clone()));
@@ -241,7 +318,8 @@ impl Node {
             .collect()
     }
 
-    /// How many links and monitors cross the connection with another node, as this node sees it.
+    /// How many links and monitors cross the connection with another node, as this node sees it;
+    /// among them links taken back of which the other node has not said that it knows.
     pub fn crossing(&self, other: &Node) -> usize {
         self.connection_of(other.outside())
             .map_or(0, |connection| connection.crossing())
@@ -272,6 +350,7 @@ async fn pump(
             }
             released.await;
         }
+        let _arriving = end.arriving.lock();
         if *origin.line.lost.borrow() {
             break;
         }
@@ -287,12 +366,15 @@ async fn pump(
 fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
     match parcel {
         Parcel::Link { from, to } => {
-            let linked = node
-                .process(to)
-                .is_some_and(|process| process.add_link(from));
-            if linked {
-                end.note_link(to, from);
-            } else {
+            if end.is_unlinking(to, from) {
+                // Sent before the peer knew that `to` has unlinked, so that undoes it.
+                return;
+            }
+            // Noted first: if the process ends in between, its end takes the note back.
+            end.note_link(to, from);
+            let process = node.process(to);
+            if !process.is_some_and(|process| process.add_link(from)) {
+                end.forget_link(to, from);
                 end.send(Parcel::Exit {
                     from: to,
                     to: from,
@@ -306,7 +388,9 @@ fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
             if let Some(process) = node.process(to) {
                 process.remove_link(from);
             }
+            end.send(Parcel::Unlinked { from: to, to: from });
         }
+        Parcel::Unlinked { from, to } => end.end_unlink(to, from),
         Parcel::Exit {
             from,
             to,
@@ -324,26 +408,22 @@ fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
             monitor,
             watcher,
             target,
+        } => begin_watch(node, end, monitor, watcher, target),
+        Parcel::MonitorName {
+            monitor,
+            watcher,
+            name,
         } => {
-            let process = node.process(target);
-            end.note_watched(monitor, watcher, target);
-            let watched = process.is_some_and(|process| process.add_watcher(monitor, watcher));
-            if !watched {
-                end.forget_watched(monitor, watcher);
-                end.send(Parcel::Down {
-                    monitor,
-                    watcher,
-                    pid: target,
-                    reason: ExitReason::NoProc,
-                });
-            }
+            let target = node.whereis(&name).unwrap_or(node.outside());
+            begin_watch(node, end, monitor, watcher, target);
         }
         Parcel::Demonitor {
             monitor,
             watcher,
             target,
         } => {
-            end.forget_watched(monitor, watcher);
+            // One that was set by name, or by request, does not know its target.
+            let target = end.forget_watched(monitor, watcher).unwrap_or(target);
             if let Some(process) = node.process(target) {
                 process.drop_watcher(monitor, watcher);
             }
@@ -359,19 +439,37 @@ fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
                 process.down_signal(monitor, pid, reason);
             }
         }
-        Parcel::Raw { to, message } => {
-            node.send(to, message);
-        }
+        Parcel::Raw { to, message } => node.deliver_message(to, message),
         Parcel::Task(task) => task(node),
+    }
+}
+
+/// A process of the peer watches a local one.
+fn begin_watch(node: &Node, end: &Arc<Connection>, monitor: MonitorRef, watcher: Pid, target: Pid) {
+    // Noted first: if the process ends in between, its end takes the note back.
+    end.note_watched(monitor, watcher, target);
+    let process = node.process(target);
+    if !process.is_some_and(|process| process.add_watcher(monitor, watcher)) {
+        end.forget_watched(monitor, watcher);
+        end.send(Parcel::Down {
+            monitor,
+            watcher,
+            pid: target,
+            reason: ExitReason::NoProc,
+        });
     }
 }
 
 /// The connection is gone, as one of its nodes sees it.
 fn lose(node: &Node, end: &Arc<Connection>) {
+    let _arriving = end.arriving.lock();
     let Some(crossings) = end.crossings.lock().take() else {
         return;
     };
     node.remove_connection(&end.peer, end);
+    for (_, lost) in crossings.requests {
+        lost();
+    }
     for (local, far) in crossings.links {
         if let Some(process) = node.process(local) {
             process.exit_signal(far, ExitReason::NoConnection, true);
@@ -388,6 +486,15 @@ fn lose(node: &Node, end: &Arc<Connection>) {
         }
     }
     node.tell_node_monitors(end.peer.name(), false);
+}
+
+/// Whether a connection was added.
+enum Added {
+    Yes,
+    /// There is one.
+    Connected,
+    /// There is one which was lost just now.
+    LostMeanwhile,
 }
 
 /// The connections of a node, and who wants to know of them.
@@ -410,9 +517,32 @@ impl Node {
         connections.values().cloned().collect()
     }
 
-    fn add_connection(&self, peer: &Node, connection: Arc<Connection>) {
-        let mut connections = self.all_connections().by_node.lock();
-        connections.insert(peer.outside(), connection);
+    /// Adds both ends of a connection at once.
+    fn add_connections(
+        &self,
+        other: &Node,
+        here: &Arc<Connection>,
+        there: &Arc<Connection>,
+    ) -> Added {
+        // In the same order whoever connects.
+        let (mut own, mut others);
+        if self.outside() < other.outside() {
+            own = self.all_connections().by_node.lock();
+            others = other.all_connections().by_node.lock();
+        } else {
+            others = other.all_connections().by_node.lock();
+            own = self.all_connections().by_node.lock();
+        }
+        let there_is = own.get(&other.outside()).or(others.get(&self.outside()));
+        if let Some(connection) = there_is {
+            return match *connection.line.lost.borrow() {
+                true => Added::LostMeanwhile,
+                false => Added::Connected,
+            };
+        }
+        own.insert(other.outside(), here.clone());
+        others.insert(self.outside(), there.clone());
+        Added::Yes
     }
 
     fn remove_connection(&self, peer: &Node, connection: &Arc<Connection>) {
@@ -470,6 +600,14 @@ impl Node {
             return Some(self.clone());
         }
         self.connection_of(pid).map(|one| one.peer.clone())
+    }
+
+    /// Stands for the node of a name, in pids: connected, this one, or neither.
+    pub(crate) fn outside_of(&self, name: &str) -> Pid {
+        self.node_named(name)
+            .map_or(Pid::from_parts(node_hash(name), 0, 0), |node| {
+                node.outside()
+            })
     }
 
     /// The node of a name: this one, or one that is connected.

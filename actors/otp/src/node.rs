@@ -215,14 +215,17 @@ impl Node {
     /// links see [`ExitReason::Killed`]; [`ExitReason::Normal`] is ignored unless trapped. No
     /// such process: nothing happens.
     pub fn exit(&self, pid: Pid, reason: ExitReason) {
+        if self.is_fenced_off() {
+            return;
+        }
         self.deliver_exit(self.outside(), pid, &reason, false);
     }
 
     /// Sends an untyped message; it arrives as [`crate::Info::Message`]. Returns whether the
     /// process was there to be sent to, and had room. For a process of another node: whether the
-    /// node is connected.
+    /// node is connected, and the connection had room.
     pub fn send(&self, pid: Pid, message: Box<dyn Any + Send>) -> bool {
-        self.send_from(self.outside(), pid, message)
+        self.send_raw(pid, message)
     }
 
     /// Waits until a process has ended and tells why; [`ExitReason::NoProc`] if it is not there.
@@ -238,7 +241,7 @@ impl Node {
 
     /// Ends everything in good order: processes without a parent are asked to stop, which takes
     /// their children along; what is left after [`NODE_STOP_LIMIT`] is killed. No process can be
-    /// started from the moment of the call.
+    /// started from the moment of the call. Its connections are lost at the end.
     pub async fn stop(&self) {
         self.stop_within(NODE_STOP_LIMIT).await;
     }

@@ -262,11 +262,14 @@ impl<S: GenServer> Running<S> {
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
         loop {
+            let taken = self.context.process.take::<S>();
+            // Looked at after the taking: what was sent after an exit signal cannot be taken
+            // without that signal being visible.
             if self.context.process.is_condemned() {
-                // Nothing sent after the exit signal may be handled; ractor drops us here.
+                // Ractor drops us here.
                 return std::future::pending().await;
             }
-            let Some(envelope) = self.context.process.take::<S>() else {
+            let Some(envelope) = taken else {
                 self.context.rest();
                 return Ok(());
             };
@@ -330,6 +333,10 @@ impl<S: GenServer> Running<S> {
             }
         })
         .await;
+        if context.process.is_condemned() {
+            // It has sent an exit signal to itself: what it wanted to do next does not count.
+            return std::future::pending().await;
+        }
         match outcome {
             Ok(Next::Go | Next::Continue(_)) => Ok(()),
             Ok(Next::Timeout(limit)) => {

@@ -37,12 +37,12 @@ impl<S: GenServer> Envelope<S> {
 /// The runtime's own mailbox items. None of them is refused by a full mailbox, except
 /// [`Signal::Raw`], which is a message.
 pub(crate) enum Signal {
-    /// An exit signal which the receiver traps. `linked` tells it came through a link, in which
-    /// case it counts only while that link still exists when the receiver reaches it.
+    /// An exit signal which the receiver traps. One that came through a link carries the
+    /// receiver's id of that link: it is void if the receiver has unlinked when it reaches it.
     Exit {
         from: Pid,
         reason: ExitReason,
-        linked: bool,
+        link: Option<u32>,
         /// The sender started the receiver: then the receiver ends, whatever it traps.
         of_parent: bool,
     },

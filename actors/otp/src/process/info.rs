@@ -103,7 +103,7 @@ impl Process {
             mailbox_age_ms: load.oldest_ms,
             handled: load.taken,
             parent: self.parent,
-            links: state.links.iter().copied().collect(),
+            links: state.links.keys().copied().collect(),
             monitors: tables.map_or(Vec::new(), |tables| {
                 let live = tables.watching.values().filter(|one| !one.delivered);
                 live.map(|watching| watching.target).collect()
