@@ -13,7 +13,7 @@ use crate::exit_reason::ExitReason;
 use crate::gen_server::{Down, GenServer, Info};
 use crate::node::Node;
 use crate::options::Options;
-use crate::pid::{MonitorRef, Pid, TimerRef};
+use crate::pid::{MonitorRef, Pid, TimerRef, node_hash};
 use crate::process::Process;
 use crate::server_ref::ServerRef;
 use crate::signal::{Envelope, Signal};
@@ -152,6 +152,19 @@ impl<S: GenServer> Context<S> {
     /// [`Info::Down`] carries the name.
     pub fn monitor_name(&mut self, name: &str) -> MonitorRef {
         let pid = self.node().whereis(name).unwrap_or(self.node().outside());
+        self.monitor_with(pid, Some(name.into()), false)
+    }
+
+    /// Watches the process that is registered under a name on another node now
+    /// (`monitor(process, {Name, Node})`). [`ExitReason::NoConnection`] if that node is not
+    /// connected.
+    pub fn monitor_name_at(&mut self, name: &str, node: &str) -> MonitorRef {
+        let Some(peer) = self.node().node_named(node) else {
+            // A pid of a node nobody knows.
+            let nowhere = Pid::from_parts(node_hash(node), 0, 0);
+            return self.monitor_with(nowhere, Some(name.into()), false);
+        };
+        let pid = peer.whereis(name).unwrap_or(peer.outside());
         self.monitor_with(pid, Some(name.into()), false)
     }
 

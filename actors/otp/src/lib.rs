@@ -60,6 +60,9 @@
 //! # }
 //! ```
 //!
+//! The attribute [`gen_server`](macro@gen_server) writes the enum, the `match` and a typed client
+//! from an `impl` block instead; the server is the same.
+//!
 //! The modules below are in reading order: the order of a process' life.
 
 mod pid;
@@ -75,6 +78,11 @@ pub use node::{NODE_STOP_LIMIT, NameError, Node, REPORT_HANDLERS_MAX};
 mod gen_server;
 pub use gen_server::{Down, GenServer, Info, Init, Next, Status};
 
+mod gen_server_macro;
+pub use gen_server_macro::gen_server;
+#[doc(hidden)]
+pub use gen_server_macro::macro_support;
+
 mod options;
 pub use options::Options;
 
@@ -82,7 +90,10 @@ mod start;
 pub use start::{StartError, start};
 
 mod server_ref;
-pub use server_ref::{CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
+pub use server_ref::{
+    At, CallError, Collected, DEFAULT_CALL_TIMEOUT, Destination, From, Request, RequestCollection,
+    ServerRef,
+};
 
 mod context;
 pub use context::{AliasMode, Context, SpawnOptions};

@@ -64,13 +64,17 @@ pub enum SendError<M> {
     NoProc(M),
     /// The mailbox is full: slow down, or give up on this message.
     Full(M),
+    /// The node of the process is not connected.
+    NodeDown(M),
 }
 
 impl<M> SendError<M> {
     /// The message which was not sent.
     pub fn into_message(self) -> M {
         match self {
-            SendError::NoProc(message) | SendError::Full(message) => message,
+            SendError::NoProc(message)
+            | SendError::Full(message)
+            | SendError::NodeDown(message) => message,
         }
     }
 }

@@ -144,11 +144,18 @@ impl Node {
             .is_some_and(|process| !process.is_exited())
     }
 
-    /// A typed reference to a process, if it exists and is an `S`.
+    /// A typed reference to a process, if it exists and is an `S`: one of this node, or of one
+    /// that is connected.
     pub fn server_ref<S: GenServer>(&self, pid: Pid) -> Option<ServerRef<S>> {
-        self.process(pid)
-            .filter(|process| process.runs::<S>())
-            .map(ServerRef::new)
+        let process = self.node_of(pid)?.process(pid)?;
+        if !process.runs::<S>() {
+            return None;
+        }
+        Some(if self.is_local(pid) {
+            ServerRef::new(process)
+        } else {
+            ServerRef::far(process, self.clone())
+        })
     }
 
     /// A typed reference to the process registered under a name, if it is an `S`.
@@ -252,7 +259,8 @@ impl Node {
                 process.wait().await;
             }
         };
-        if tokio::time::timeout(limit, ordered).await.is_err() {
+        let in_time = tokio::time::timeout(limit, ordered).await.is_ok();
+        if !in_time {
             tracing::warn!(node = %self.name(), left = self.process_count(), "killing what is left");
             for process in self.all() {
                 process.exit_signal(self.outside(), ExitReason::Kill, false);
@@ -261,6 +269,7 @@ impl Node {
                 process.wait().await;
             }
         }
+        self.disconnect_all();
     }
 
     /// Publishes the counters and the mailbox gauges to the `metrics` recorder. Walks the process

@@ -353,10 +353,6 @@ impl Process {
         std::mem::replace(&mut self.state.lock().trap_exit, trap)
     }
 
-    pub(crate) fn traps_exit(&self) -> bool {
-        self.state.lock().trap_exit
-    }
-
     pub(crate) fn set_suspended(&self, suspended: bool) {
         self.flags.suspended.store(suspended, Ordering::Release);
     }

@@ -88,11 +88,6 @@ impl Counters {
             .fetch_add(u64::from(replaced), Ordering::Relaxed);
     }
 
-    /// What the processes replaced by the watchdog still tried to do.
-    pub(crate) fn fenced_total(&self) -> u64 {
-        self.fenced.load(Ordering::Relaxed)
-    }
-
     /// Copies everything to the recorder.
     pub(crate) fn publish(&self, node: &str, processes: &[Arc<Process>]) {
         let node = node.to_owned();
