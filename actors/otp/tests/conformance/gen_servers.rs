@@ -8,10 +8,11 @@ mod calls;
 mod ends;
 mod replies;
 mod reports;
-mod server;
+pub(crate) mod server;
 mod starts;
 mod states;
 mod timeouts;
+mod traces;
 
 use crate::case::Case;
 

@@ -342,7 +342,7 @@ async fn specifications_of_children() {
     // permanent one does not.
     let node = node();
     let log = Log::default();
-    let supervisor = Supervisor::new()
+    let supervisor = Supervisor::one_for_one()
         .child(ChildSpec::worker::<Own>("own", || ()).options(|| Options::new().name("own")))
         .child(
             ChildSpec::worker::<Server>("plain", move || Start::plain(&log))
