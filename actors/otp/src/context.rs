@@ -58,6 +58,29 @@ pub(crate) enum Arrival<M> {
     Stop(ExitReason),
 }
 
+/// A monitor on a process that is being started; taken back unless the start succeeds.
+struct EarlyMonitor {
+    monitor: MonitorRef,
+    watcher: Arc<Process>,
+    kept: bool,
+}
+
+impl EarlyMonitor {
+    fn keep(mut self) -> MonitorRef {
+        self.kept = true;
+        self.monitor
+    }
+}
+
+impl Drop for EarlyMonitor {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The process itself has ended, or is about to; what it told is void.
+            self.watcher.cancel_watching(self.monitor, true);
+        }
+    }
+}
+
 impl<S: GenServer> Context<S> {
     pub(crate) fn new(process: Arc<Process>, hibernate_after: Option<Duration>) -> Context<S> {
         Context {
@@ -270,16 +293,26 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Starts a server that is not linked to this process, but watched by it
-    /// (`gen_server:start_monitor/3`). A start that fails leaves no DOWN.
+    /// (`gen_server:start_monitor/3`): one step, so its DOWN has the real reason however early it
+    /// ends. A start that fails leaves no DOWN.
     pub async fn start_monitor<C: GenServer>(
         &mut self,
         args: C::Args,
         options: Options,
     ) -> Result<(ServerRef<C>, MonitorRef), StartError> {
+        let early = EarlyMonitor {
+            monitor: self.node().new_monitor(),
+            watcher: self.process.clone(),
+            kept: false,
+        };
+        let (monitor, watcher) = (early.monitor, self.process.clone());
+        let options = options.unlinked().on_published(move |child| {
+            watcher.add_watching(monitor, child.pid, None, false);
+            child.add_watcher(monitor, watcher.pid);
+        });
         let parent = Some(self.process.clone());
-        let started = start_process(self.node().clone(), parent, args, options.unlinked()).await?;
-        let monitor = self.monitor(started.pid());
-        Ok((started, monitor))
+        let started = start_process(self.node().clone(), parent, args, options).await?;
+        Ok((started, early.keep()))
     }
 
     /// Starts a task linked to this process (`Task.async/1` without the message): if either ends

@@ -39,6 +39,7 @@ mod signals;
 pub(crate) mod watchdog;
 
 pub use names::NameError;
+pub(crate) use names::is_reserved;
 
 /// How long [`Node::stop`] lets the processes end in good order before it kills the rest.
 pub const NODE_STOP_LIMIT: Duration = Duration::from_secs(30);

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::context::{Arrival, Context};
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Info, Init, Next};
-use crate::node::Node;
+use crate::node::{NameError, Node, is_reserved};
 use crate::observer::Direction;
 use crate::options::Options;
 use crate::panics::{guarded, guarded_now, on_behalf_of};
@@ -134,6 +134,7 @@ impl<S: GenServer> Actor for Runner<S> {
             Ok(Init::Ok(server)) => (server, Next::Go),
             Ok(Init::Continue(server, message)) => (server, Next::Continue(message)),
             Ok(Init::Timeout(server, limit)) => (server, Next::Timeout(limit)),
+            Ok(Init::TimeoutAt(server, when)) => (server, Next::TimeoutAt(when)),
             Ok(Init::Hibernate(server)) => (server, Next::Hibernate),
             Ok(Init::Ignore) => {
                 drop(context);
@@ -198,6 +199,10 @@ fn publish(
         return Err(StartError::Failed(ExitReason::Shutdown));
     }
     if let Some(name) = &options.name {
+        if is_reserved(name) {
+            let why = ExitReason::error(NameError::Reserved);
+            return Err(StartError::Failed(why));
+        }
         node.claim_name(name, process.pid)
             .map_err(StartError::AlreadyStarted)?;
         // It has none yet, and nobody can have ended it.
@@ -281,8 +286,9 @@ impl<S: GenServer> Running<S> {
 
     /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
-        if self.context.process.is_observed() {
-            let process = &self.context.process;
+        let process = &self.context.process;
+        // What is asked of the runtime itself is no message: it is not counted either.
+        if process.is_observed() && !matches!(envelope, Envelope::System(_)) {
             process.observe(Direction::Received, process.pid, envelope.name());
         }
         self.context.debug_in(&envelope, self.server.as_ref());
@@ -382,13 +388,17 @@ impl<S: GenServer> Running<S> {
             return;
         }
         let report = (!reason.is_normal_for_transient() || process.is_condemned())
-            .then(|| self.context.crash_report(self.server.as_ref()));
+            .then(|| self.context.crash_report(self.server.as_ref(), &reason));
         self.server = None;
+        let expected = reason.clone();
         let reason = process.finish(reason);
         if !reason.is_normal_for_transient() {
             process.node.counters().crashed();
             if let Some(mut report) = report {
-                report.reason = reason;
+                if reason != expected {
+                    // It was shot meanwhile.
+                    report.reason = reason;
+                }
                 process.node.report(&Report::Crash(report));
             }
         }

@@ -35,12 +35,17 @@ pub enum NameError {
     NotRegistered,
 }
 
+/// Whether nobody can have this name.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 impl Node {
     /// Gives a name to a process (`register/2`). It is free again when the process ends, before
     /// anybody learns of the end.
     pub fn register(&self, name: impl Into<Arc<str>>, pid: Pid) -> Result<(), NameError> {
         let name = name.into();
-        if RESERVED.contains(&&*name) {
+        if is_reserved(&name) {
             return Err(NameError::Reserved);
         }
         let process = self.process(pid).ok_or(NameError::NoProc)?;
