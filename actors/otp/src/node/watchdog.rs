@@ -18,7 +18,7 @@
 //! replaced for that.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,15 +38,47 @@ pub const HANDLER_REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// The clock moves on by at most so many steps at once.
 const STEPS_MAX: u32 = 3;
 
-/// What a worker thread is doing for one node.
+/// What a worker thread is doing for one node. The thread alone writes, except for `reported`.
 #[derive(Default)]
 struct Slot {
+    /// Odd while the thread changes the two below, which belong together: read in between, the
+    /// start of one poll and the process of another would make a handler that holds its worker.
+    version: AtomicU32,
     /// The serial of the process whose code runs; 0 for none.
     serial: AtomicU64,
     /// Since when, on the node's clock.
     since: AtomicU32,
     /// The serial that was reported last, so that it is reported once.
     reported: AtomicU64,
+}
+
+impl Slot {
+    /// Who runs, and since when. For the thread itself.
+    fn get(&self) -> (u64, u32) {
+        let serial = self.serial.load(Ordering::Relaxed);
+        (serial, self.since.load(Ordering::Relaxed))
+    }
+
+    /// Notes who runs, and since when.
+    fn set(&self, (serial, since): (u64, u32)) {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.since.store(since, Ordering::Relaxed);
+        self.serial.store(serial, Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    /// Who runs, and since when, for another thread; `None` if it changes just now.
+    fn look(&self) -> Option<(u64, u32)> {
+        let before = self.version.load(Ordering::Acquire);
+        let seen = self.get();
+        fence(Ordering::Acquire);
+        let same = before == self.version.load(Ordering::Relaxed);
+        (same && before.is_multiple_of(2)).then_some(seen)
+    }
 }
 
 /// The slots of a node's workers, and the limits.
@@ -96,13 +128,11 @@ impl Watchdog {
         let replace_after = self.replace_after_ms.load(Ordering::Relaxed);
         let slots = self.slots.lock();
         let looks = slots.iter().filter_map(|slot| {
-            let serial = slot.serial.load(Ordering::Acquire);
-            let held = self.clock.since_ms(slot.since.load(Ordering::Relaxed));
+            let (serial, since) = slot.look()?;
+            let held = self.clock.since_ms(since);
             let replace = replace_after > 0 && held >= replace_after;
             let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != serial;
-            // The poll may have ended between the two readings.
-            let still = slot.serial.load(Ordering::Acquire) == serial;
-            (serial != 0 && still && (replace || report)).then(|| {
+            (serial != 0 && (replace || report)).then(|| {
                 slot.reported.store(serial, Ordering::Relaxed);
                 Stuck {
                     serial,
@@ -138,13 +168,10 @@ impl Watchdog {
     pub(crate) fn watch<T>(self: &Arc<Watchdog>, pid: Pid, poll: impl FnOnce() -> T) -> T {
         let slot = self.slot();
         // The `init` of a child is polled by its starter: the outer poll goes on afterwards.
-        let outer = slot.serial.load(Ordering::Relaxed);
-        let outer_since = slot.since.load(Ordering::Relaxed);
-        slot.since.store(self.clock.now(), Ordering::Relaxed);
-        slot.serial.store(pid.serial(), Ordering::Release);
+        let outer = slot.get();
+        slot.set((pid.serial(), self.clock.now()));
         let result = poll();
-        slot.since.store(outer_since, Ordering::Relaxed);
-        slot.serial.store(outer, Ordering::Release);
+        slot.set(outer);
         slot.reported.store(0, Ordering::Relaxed);
         result
     }
@@ -184,3 +211,6 @@ pub(crate) fn spawn(
         tracing::error!(%error, "no watchdog: handlers that do not come back will not be found");
     }
 }
+
+#[cfg(test)]
+mod tests;
