@@ -36,9 +36,11 @@ pub(crate) mod clock;
 pub(crate) mod counters;
 mod names;
 mod signals;
+mod timers;
 pub(crate) mod watchdog;
 
 pub use names::NameError;
+pub use timers::{NODE_TIMERS_MAX, NodeTimer, TimerTarget};
 
 /// How long [`Node::stop`] lets the processes end in good order before it kills the rest.
 pub const NODE_STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -63,6 +65,8 @@ struct Inner {
     names: DashMap<Arc<str>, Pid>,
     aliases: DashMap<u64, ActiveAlias, SerialHash>,
     stopping: AtomicBool,
+    /// Timers to pids and names that run.
+    timers: AtomicUsize,
     connections: Connections,
     watchdog: Arc<Watchdog>,
     /// How many processes are followed or replaced: while it is 0, a send looks at nobody.
@@ -93,6 +97,7 @@ impl Node {
                 names: DashMap::new(),
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
+                timers: AtomicUsize::new(0),
                 connections: Connections::default(),
                 watchdog: watchdog.clone(),
                 watched_senders: AtomicUsize::new(0),
