@@ -37,10 +37,12 @@ pub(crate) mod clock;
 pub(crate) mod counters;
 mod names;
 mod signals;
+mod timers;
 pub(crate) mod watchdog;
 
 pub use names::NameError;
 pub(crate) use names::is_reserved;
+pub use timers::{NODE_TIMERS_MAX, NodeTimer, TimerTarget};
 
 /// How long [`Node::stop`] lets the processes end in good order before it kills the rest.
 pub const NODE_STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -65,6 +67,8 @@ struct Inner {
     names: DashMap<Arc<str>, Pid>,
     aliases: DashMap<u64, ActiveAlias, SerialHash>,
     stopping: AtomicBool,
+    /// Timers to pids and names that run.
+    timers: AtomicUsize,
     connections: Connections,
     shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
@@ -96,6 +100,7 @@ impl Node {
                 names: DashMap::new(),
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
+                timers: AtomicUsize::new(0),
                 connections: Connections::default(),
                 shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
