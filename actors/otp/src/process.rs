@@ -210,6 +210,11 @@ impl Process {
         self.signal_with(signal, false)
     }
 
+    /// Queues a signal before everything that waits.
+    pub(crate) fn signal_urgently(&self, signal: Signal) -> bool {
+        self.signal_with(signal, true)
+    }
+
     fn signal_with(&self, signal: Signal, urgent: bool) -> bool {
         match self.mailbox.push_signal(signal, urgent) {
             Some(pushed) => {

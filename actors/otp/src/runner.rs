@@ -24,7 +24,7 @@ use crate::panics::{guarded, guarded_now, on_behalf_of};
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::report::Report;
-use crate::signal::Envelope;
+use crate::signal::{Envelope, Signal};
 use crate::start::StartError;
 
 /// The actor type of a server.
@@ -286,6 +286,9 @@ impl<S: GenServer> Running<S> {
 
     /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
+        if let Envelope::Signal(Signal::Pass(_)) = envelope {
+            return Ok(());
+        }
         let process = &self.context.process;
         // What is asked of the runtime itself is no message: it is not counted either.
         if process.is_observed() && !matches!(envelope, Envelope::System(_)) {

@@ -6,8 +6,10 @@
 
 mod calls;
 mod ends;
+mod remote;
 mod replies;
 mod reports;
+mod requests;
 pub(crate) mod server;
 mod starts;
 mod states;
@@ -22,7 +24,9 @@ pub(crate) fn cases() -> Vec<Case> {
         timeouts::cases(),
         ends::cases(),
         calls::cases(),
+        remote::cases(),
         replies::cases(),
+        requests::cases(),
         reports::cases(),
         states::cases(),
     ]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, ServerRef, Status};
+use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef, Status};
 use tokio::sync::oneshot;
 
 use crate::support::Log;
@@ -180,6 +180,13 @@ impl GenServer for Server {
             Message::Wait(_) => "wait",
             Message::Tell(_) => "tell",
             Message::Walk(_) => "walk",
+        }
+    }
+
+    fn message_client(message: &Message) -> Option<Pid> {
+        match message {
+            Message::Get(from) | Message::Hold(from) | Message::Ask(from, _) => from.caller(),
+            _ => None,
         }
     }
 
