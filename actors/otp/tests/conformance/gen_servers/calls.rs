@@ -104,7 +104,13 @@ async fn casts_never_wait() {
     // By name it arrives.
     node.register("mine", server.pid()).unwrap();
     node.cast::<Server>("mine", Message::Set(5));
-    node.cast::<Server>(At { name: "mine", node: node.name() }, Message::Note("here"));
+    node.cast::<Server>(
+        At {
+            name: "mine",
+            node: node.name(),
+        },
+        Message::Note("here"),
+    );
     assert_eq!(server.call(Message::Get).await, Ok(5));
     assert_eq!(log.all().last().unwrap(), "here");
 }
@@ -119,13 +125,21 @@ async fn plain_messages_reach_handle_info() {
     let alias = within(&server, |_, ctx| ctx.alias(otp::AliasMode::Explicit)).await;
     within(&sender, move |_, ctx| {
         ctx.send(pid, Box::new("to its pid"));
-        ctx.node().send_name("mine", Box::new("to its name")).unwrap();
+        ctx.node()
+            .send_name("mine", Box::new("to its name"))
+            .unwrap();
         ctx.node().send_alias(alias, Box::new("to its alias"));
     })
     .await;
     assert!(node.send(pid, Box::new(5_u8)));
     within(&server, |_, _| ()).await;
-    let expected = ["init", "to its pid", "to its name", "to its alias", "a message"];
+    let expected = [
+        "init",
+        "to its pid",
+        "to its name",
+        "to its alias",
+        "a message",
+    ];
     assert_eq!(log.all(), expected);
     // In their place among its own messages.
     log.clear();
@@ -153,12 +167,18 @@ async fn a_server_that_calls_itself_is_told_at_once() {
     let outcomes = walk(&server, move |ctx| {
         Box::pin(async move {
             let (node, pid) = (ctx.node().clone(), ctx.pid());
-            let here = At { name: "mine", node: node.name() };
+            let here = At {
+                name: "mine",
+                node: node.name(),
+            };
             let mut outcomes = vec![
                 ctx.self_ref().call(Message::Get).await,
-                own.call_timeout(Duration::from_secs(60), Message::Get).await,
+                own.call_timeout(Duration::from_secs(60), Message::Get)
+                    .await,
                 own.call_infinity(Message::Get).await,
-                own.send_request(Message::Get).receive(Duration::from_secs(60)).await,
+                own.send_request(Message::Get)
+                    .receive(Duration::from_secs(60))
+                    .await,
                 node.call::<Server, _, _>(pid, Message::Get).await,
                 node.call::<Server, _, _>("mine", Message::Get).await,
                 node.call::<Server, _, _>(here, Message::Get).await,
@@ -239,7 +259,9 @@ impl GenServer for Plain {
 async fn unexpected_messages_are_logged_and_dropped() {
     let traces = Traces::start();
     let node = node();
-    let server = otp::start::<Plain>(&node, (), Options::new()).await.unwrap();
+    let server = otp::start::<Plain>(&node, (), Options::new())
+        .await
+        .unwrap();
     node.send(server.pid(), Box::new("unexpected"));
     node.exit(server.pid(), ExitReason::Custom("signal".into()));
     assert_eq!(server.call(|from| from).await, Ok(3));
@@ -276,7 +298,11 @@ async fn continue_without_a_handler_tells_what_is_missing() {
                 other @ Step::Second => unreachable!("no handler for {other:?}"),
             }
         }
-        async fn handle_info(&mut self, _: Info, _ctx: &mut Context<Unfinished>) -> Next<Unfinished> {
+        async fn handle_info(
+            &mut self,
+            _: Info,
+            _ctx: &mut Context<Unfinished>,
+        ) -> Next<Unfinished> {
             Next::Continue(Step::Second)
         }
     }
@@ -321,7 +347,9 @@ async fn each_failure_of_a_call_is_its_own() {
     failures.push(server.call(asked(|_from| Next::Go)).await);
     // Itself.
     let own = server.clone();
-    let itself = walk(&server, |_| Box::pin(async move { own.call(Message::Get).await }));
+    let itself = walk(&server, |_| {
+        Box::pin(async move { own.call(Message::Get).await })
+    });
     failures.push(itself.await);
     // It ends while the call waits, whether or not it has been reached.
     for reason in [

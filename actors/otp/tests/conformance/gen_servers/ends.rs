@@ -4,12 +4,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use otp::{
-    At, CallError, ChildSpec, ExitReason, Init, Next, Node, Options, Registry, ServerRef, Supervisor,
+    At, CallError, ChildSpec, ExitReason, Init, Next, Node, Options, Registry, ServerRef,
+    Supervisor,
 };
 
-use crate::gen_servers::server::{
-    Message, Server, Start, asked, busy, start, tell, walk, within,
-};
+use crate::gen_servers::server::{Message, Server, Start, asked, busy, start, tell, walk, within};
 use crate::support::{Log, node};
 
 crate::cases! {
@@ -244,7 +243,14 @@ async fn terminate_runs_for_ends_in_good_order() {
     let node = node();
     let why = || ExitReason::Custom("why".into());
     let stop = || Next::Stop(ExitReason::Custom("why".into()));
-    for callback in ["call", "cast", "info", "continue", "timeout", "first continue"] {
+    for callback in [
+        "call",
+        "cast",
+        "info",
+        "continue",
+        "timeout",
+        "first continue",
+    ] {
         let log = Log::default();
         let begin = match callback {
             "first continue" => Start::new(&log, move |server, _| {
@@ -293,7 +299,11 @@ async fn terminate_runs_for_the_parent_if_exits_are_trapped() {
     ] {
         let log = Log::default();
         let parent = start(&node, Start::plain(&Log::default())).await;
-        let link = |start| within(&parent, |_, ctx| ctx.start_link::<Server>(start, Options::new()));
+        let link = |start| {
+            within(&parent, |_, ctx| {
+                ctx.start_link::<Server>(start, Options::new())
+            })
+        };
         let trapping = link(Start::trapping(&log)).await.await.unwrap();
         tell(&parent, {
             let reason = reason.clone();
@@ -319,8 +329,12 @@ async fn terminate_runs_for_the_parent_if_exits_are_trapped() {
     let log = Log::default();
     let (trapping, plain) = (log.clone(), log.clone());
     let supervisor = Supervisor::one_for_one()
-        .child(ChildSpec::worker::<Server>("plain", move || Start::plain(&plain)))
-        .child(ChildSpec::worker::<Server>("trapping", move || Start::trapping(&trapping)));
+        .child(ChildSpec::worker::<Server>("plain", move || {
+            Start::plain(&plain)
+        }))
+        .child(ChildSpec::worker::<Server>("trapping", move || {
+            Start::trapping(&trapping)
+        }));
     let supervisor = supervisor.start(&node, Options::new()).await.unwrap();
     let pid = supervisor.pid();
     node.exit(pid, ExitReason::Kill);

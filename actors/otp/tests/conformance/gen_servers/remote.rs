@@ -80,7 +80,11 @@ async fn a_cast_to_an_unknown_node_does_not_wait() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
     otp::eventually!(here.nodes().is_empty());
     assert!(held.try_cast(Message::Set(10)).is_err());
-    assert_eq!(servers[0].call(Message::Get).await, Ok(0), "nothing of it arrived");
+    assert_eq!(
+        servers[0].call(Message::Get).await,
+        Ok(0),
+        "nothing of it arrived"
+    );
 }
 
 async fn a_cast_to_a_name_everywhere() {
@@ -106,18 +110,25 @@ async fn a_cast_to_a_name_everywhere() {
     let names = everywhere.map(str::to_owned);
     within(&servers[0], move |_, ctx| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        ctx.node().abcast::<Server>(&names, "named", || Message::Set(500));
+        ctx.node()
+            .abcast::<Server>(&names, "named", || Message::Set(500));
     })
     .await;
     assert_eq!(others[0].name(), "a");
     otp::eventually!(servers[0].call(Message::Get).await == Ok(500));
-    assert_eq!(servers[2].call(Message::Get).await, Ok(300), "a knows only this node");
+    assert_eq!(
+        servers[2].call(Message::Get).await,
+        Ok(300),
+        "a knows only this node"
+    );
 }
 
 type Gathered = (Vec<(Arc<str>, u64)>, Vec<Arc<str>>);
 
 fn gathered(answers: &[(&str, u64)], bad: &[&str]) -> Gathered {
-    let answers = answers.iter().map(|(node, number)| ((*node).into(), *number));
+    let answers = answers
+        .iter()
+        .map(|(node, number)| ((*node).into(), *number));
     let bad = bad.iter().map(|node| (*node).into());
     (answers.collect(), bad.collect())
 }
@@ -133,7 +144,9 @@ async fn a_call_to_a_name_everywhere() {
             call.await
         }
     };
-    let got = here.multi_call::<Server, u64>(&all, "named", LONG, Message::Get).await;
+    let got = here
+        .multi_call::<Server, u64>(&all, "named", LONG, Message::Get)
+        .await;
     assert_eq!(got, gathered(&[("a", 0), ("b", 1), (here.name(), 7)], &[]));
     // Some nodes, some missing, some names missing.
     let got = call(&["b"], "named").await;
@@ -157,7 +170,9 @@ async fn a_node_that_is_down_is_told_at_once() {
     let all = ["a", "b", "never", "c"];
     let begun = Instant::now();
     let limit = Duration::from_secs(3_600);
-    let got = here.multi_call::<Server, u64>(&all, "named", limit, Message::Get).await;
+    let got = here
+        .multi_call::<Server, u64>(&all, "named", limit, Message::Get)
+        .await;
     assert_eq!(got, gathered(&[("b", 1), ("c", 2)], &["a", "never"]));
     assert!(begun.elapsed() < Duration::from_secs(1));
     // One is lost meanwhile.
@@ -177,7 +192,15 @@ async fn a_node_that_is_down_is_told_at_once() {
 }
 
 async fn answers_of_all_kinds() {
-    let names = ["live", "slow", "suspended", "dying", "dead", "silent", "cut"];
+    let names = [
+        "live",
+        "slow",
+        "suspended",
+        "dying",
+        "dead",
+        "silent",
+        "cut",
+    ];
     let (here, others, servers) = nodes(&names).await;
     sys::suspend(&servers[2]).await.unwrap();
     servers[4].stop(ExitReason::Normal, LONG).await.unwrap();
@@ -185,10 +208,19 @@ async fn answers_of_all_kinds() {
     tokio::spawn({
         let (here, other) = (here.clone(), others[6].clone());
         async move {
-            while cut.call(|from| Message::Ask(from, Box::new(|from| {
-                from.reply(0);
-                Next::Go
-            }))).await.is_err() {}
+            while cut
+                .call(|from| {
+                    Message::Ask(
+                        from,
+                        Box::new(|from| {
+                            from.reply(0);
+                            Next::Go
+                        }),
+                    )
+                })
+                .await
+                .is_err()
+            {}
             tokio::time::sleep(Duration::from_millis(100)).await;
             here.disconnect(&other);
         }
@@ -218,14 +250,22 @@ async fn answers_of_all_kinds() {
     };
     let begun = Instant::now();
     let limit = Duration::from_secs(1);
-    let got = here.multi_call::<Server, u64>(&names, "named", limit, request).await;
+    let got = here
+        .multi_call::<Server, u64>(&names, "named", limit, request)
+        .await;
     let bad = ["suspended", "dying", "dead", "silent", "cut"];
     assert_eq!(got, gathered(&[("live", 0), ("slow", 1)], &bad));
-    assert_eq!(begun.elapsed(), limit, "all of them are waited for together");
+    assert_eq!(
+        begun.elapsed(),
+        limit,
+        "all of them are waited for together"
+    );
     // Late answers are nobody's.
     sys::resume(&servers[2]).await.unwrap();
     within(&servers[5], |state, _| state.held.pop().unwrap().reply(1)).await;
-    let got = here.multi_call::<Server, u64>(&["suspended"], "named", limit, Message::Get).await;
+    let got = here
+        .multi_call::<Server, u64>(&["suspended"], "named", limit, Message::Get)
+        .await;
     assert_eq!(got, gathered(&[("suspended", 2)], &[]));
 }
 
@@ -275,7 +315,9 @@ async fn many_calls_do_not_mind_what_waits_for_the_caller() {
 }
 
 /// What a call gives before, during and after the end of a server that was found this way.
-async fn after_a_kill(find: impl Fn(&Node, &ServerRef<Server>) -> Result<ServerRef<Server>, CallError>) {
+async fn after_a_kill(
+    find: impl Fn(&Node, &ServerRef<Server>) -> Result<ServerRef<Server>, CallError>,
+) {
     let (here, there) = (node(), Node::new("there"));
     here.connect(&there);
     for boom in [false, true] {
@@ -309,10 +351,13 @@ async fn a_call_to_a_pid_after_a_kill() {
 }
 
 async fn a_call_to_a_name_of_a_node_after_a_kill() {
-    after_a_kill(|here, _| here.node_named("there").map_or(Err(CallError::NodeDown), |there| {
-        let pid = there.whereis("named").ok_or(CallError::NoProc)?;
-        here.server_ref(pid).ok_or(CallError::NoProc)
-    }))
+    after_a_kill(|here, _| {
+        here.node_named("there")
+            .map_or(Err(CallError::NodeDown), |there| {
+                let pid = there.whereis("named").ok_or(CallError::NoProc)?;
+                here.server_ref(pid).ok_or(CallError::NoProc)
+            })
+    })
     .await;
 }
 
@@ -386,7 +431,10 @@ async fn a_call_that_waits_learns_of_the_end_of_the_node() {
         if stopped {
             // It may learn of the end of the server first.
             let killed = Err(CallError::Exit(ExitReason::Killed));
-            assert!(outcome == killed || outcome == Err(CallError::NodeDown), "{outcome:?}");
+            assert!(
+                outcome == killed || outcome == Err(CallError::NodeDown),
+                "{outcome:?}"
+            );
         } else {
             assert_eq!(outcome, Err(CallError::NodeDown));
         }
@@ -399,7 +447,11 @@ async fn calls_across_nodes_leave_no_task() {
     here.connect(&there);
     let server = named(&there, &Log::default()).await;
     let found: ServerRef<Server> = server.pid().resolve(&here).unwrap();
-    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
     assert_eq!(found.call(Message::Get).await, Ok(7));
     otp::eventually!(tasks() < 20);
     let before = tasks();
@@ -410,7 +462,10 @@ async fn calls_across_nodes_leave_no_task() {
             _ => found.call_timeout(Duration::ZERO, Message::Get).await,
         };
         assert!(
-            matches!(outcome, Ok(7) | Err(CallError::NoReply | CallError::Timeout)),
+            matches!(
+                outcome,
+                Ok(7) | Err(CallError::NoReply | CallError::Timeout)
+            ),
             "{outcome:?}"
         );
     }
@@ -426,5 +481,8 @@ async fn calls_across_nodes_leave_no_task() {
     });
     let _kept = kept.await.unwrap();
     there.exit(server.pid(), ExitReason::Kill);
-    assert_eq!(waiting.await.unwrap(), Err(CallError::Exit(ExitReason::Killed)));
+    assert_eq!(
+        waiting.await.unwrap(),
+        Err(CallError::Exit(ExitReason::Killed))
+    );
 }

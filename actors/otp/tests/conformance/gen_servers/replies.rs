@@ -108,8 +108,15 @@ async fn replies_from_anywhere_in_any_order() {
         }));
     }
     otp::eventually!(log.len() as u64 == TIMES + 2);
-    assert_eq!(server.call(Message::Get).await, Ok(7), "it serves others meanwhile");
-    let order: Vec<u64> = log.all()[2..].iter().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(
+        server.call(Message::Get).await,
+        Ok(7),
+        "it serves others meanwhile"
+    );
+    let order: Vec<u64> = log.all()[2..]
+        .iter()
+        .map(|line| line.parse().unwrap())
+        .collect();
     let held = within(&server, |state, _| std::mem::take(&mut state.held)).await;
     // Answered in the opposite order: by another process, by a task, by nobody in particular.
     for (from, number) in held.into_iter().zip(order).rev() {

@@ -171,7 +171,9 @@ async fn a_crash_in_terminate_shows_the_formatted_state() {
     let server = start(&node, Start::plain(&Log::default())).await;
     show(&server, Show::Number).await;
     within(&server, |state, _| state.panic_in_terminate = true).await;
-    let stopped = server.stop(ExitReason::Normal, Duration::from_secs(5)).await;
+    let stopped = server
+        .stop(ExitReason::Normal, Duration::from_secs(5))
+        .await;
     let report = reports.only(&server).await;
     assert_eq!(stopped, Err(CallError::Exit(report.reason.clone())));
     assert!(
@@ -205,7 +207,11 @@ async fn a_hook_that_throws_falls_back() {
         show(&server, broken).await;
         let status = sys::get_status(&server).await.unwrap();
         assert!(status.status.state.contains("format_status panicked"));
-        assert_eq!(server.call(Message::Get).await, Ok(42), "it is not concerned");
+        assert_eq!(
+            server.call(Message::Get).await,
+            Ok(42),
+            "it is not concerned"
+        );
     }
     let why = ExitReason::error("the real one");
     let outcome = server.call(stop_with(why.clone())).await;
@@ -267,7 +273,9 @@ async fn long_report() -> Report {
     for _ in 0..50 {
         server.cast(Message::Note("note"));
     }
-    tell(&server, |_, _| Next::Stop(ExitReason::error("é".repeat(10_000) + "\nend")));
+    tell(&server, |_, _| {
+        Next::Stop(ExitReason::error("é".repeat(10_000) + "\nend"))
+    });
     otp::eventually!(!reports.all().is_empty());
     reports.all().remove(0)
 }
@@ -295,7 +303,11 @@ async fn long_reports_are_cut() {
     for entries_max in [0, 1, 10] {
         let text = format(usize::MAX, entries_max);
         assert_eq!(text.matches("got note").count(), entries_max);
-        assert_eq!(text.matches('…').count(), 2, "the links, and the log: {text}");
+        assert_eq!(
+            text.matches('…').count(),
+            2,
+            "the links, and the log: {text}"
+        );
     }
     // There are limits also for whoever names none.
     let usual = report.to_string();
@@ -317,7 +329,9 @@ async fn reports_on_a_single_line() {
     // The same fields in the same order.
     let names = |text: &str, separator: &str| -> Vec<String> {
         let fields = text.split(separator).skip(1);
-        fields.map(|field| field.split(':').next().unwrap().to_owned()).collect()
+        fields
+            .map(|field| field.split(':').next().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(&several, "\n    "), names(&single, "; "));
 }
@@ -349,5 +363,9 @@ async fn a_label_is_in_the_report() {
     let server = start(&node, Start::plain(&Log::default())).await;
     tell(&server, |_, _| panic!("wrong"));
     let report = reports.only(&server).await;
-    assert!(!Report::Crash(Box::new(report)).to_string().contains("label"));
+    assert!(
+        !Report::Crash(Box::new(report))
+            .to_string()
+            .contains("label")
+    );
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef, Status};
+use otp::{
+    Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef, Status,
+};
 use tokio::sync::oneshot;
 
 use crate::support::Log;

@@ -62,7 +62,9 @@ async fn start_from(
 }
 
 async fn end(server: &ServerRef<Server>) {
-    let stopped = server.stop(ExitReason::Normal, Duration::from_secs(5)).await;
+    let stopped = server
+        .stop(ExitReason::Normal, Duration::from_secs(5))
+        .await;
     assert_eq!(stopped, Ok(()));
     assert_eq!(server.call(Message::Get).await, Err(CallError::NoProc));
 }

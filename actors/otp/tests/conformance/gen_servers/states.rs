@@ -70,7 +70,9 @@ async fn a_state_is_got_by_every_name() {
         assert_eq!(server.call(|from| from).await, Ok(5));
     }
     // One that is not there.
-    let dead = otp::start::<Counter>(&node, 1, Options::new()).await.unwrap();
+    let dead = otp::start::<Counter>(&node, 1, Options::new())
+        .await
+        .unwrap();
     node.exit(dead.pid(), ExitReason::Kill);
     dead.wait_for_exit().await;
     let missing = Err(sys::SysError::Call(CallError::NoProc));
@@ -105,7 +107,9 @@ async fn a_state_is_replaced_or_left() {
 
 async fn a_migration_that_was_not_written_changes_nothing() {
     let node = node();
-    let counter = otp::start::<Counter>(&node, 5, Options::new()).await.unwrap();
+    let counter = otp::start::<Counter>(&node, 5, Options::new())
+        .await
+        .unwrap();
     sys::suspend(&counter).await.unwrap();
     let changed = sys::change_code(&counter, "1.0").await;
     let Err(sys::SysError::CodeChange(why)) = changed else {
@@ -141,7 +145,11 @@ async fn where_a_server_is() {
     assert_eq!(find(&far.pid()), Ok(far.pid()));
     assert_eq!(registry.lookup(&1), Some(server.pid()));
     // Nobody.
-    assert_eq!(find(&"far"), Err(CallError::NoProc), "a name is of its node");
+    assert_eq!(
+        find(&"far"),
+        Err(CallError::NoProc),
+        "a name is of its node"
+    );
     assert_eq!(find(&at("mine", "there")), Err(CallError::NoProc));
     assert_eq!(find(&at("mine", "nowhere")), Err(CallError::NodeDown));
     assert_eq!(registry.lookup(&2), None);
@@ -153,7 +161,9 @@ async fn where_a_server_is() {
     assert_eq!(node.whereis("counter"), Some(other.pid()));
     // And nobody any more.
     for server in [&server, &far] {
-        let stopped = server.stop(ExitReason::Normal, Duration::from_secs(5)).await;
+        let stopped = server
+            .stop(ExitReason::Normal, Duration::from_secs(5))
+            .await;
         assert_eq!(stopped, Ok(()));
         assert_eq!(find(&server.pid()), Err(CallError::NoProc));
     }

@@ -240,7 +240,9 @@ async fn continue_comes_first() {
     // The starter does not wait for it.
     let log = Log::default();
     let (open, gate) = tokio::sync::oneshot::channel();
-    let slow = Start::new(&log, |server, _| Init::Continue(server, Message::Wait(gate)));
+    let slow = Start::new(&log, |server, _| {
+        Init::Continue(server, Message::Wait(gate))
+    });
     let server = start(&node, slow).await;
     let early = server.call_timeout(SHORT, Message::Get).await;
     assert_eq!(early, Err(otp::CallError::Timeout));
@@ -343,7 +345,11 @@ async fn a_timeout_is_told_once() {
         let mut left = 3;
         state.on_info = Some(Box::new(move |_| {
             left -= 1;
-            if left > 0 { Next::Timeout(SHORT) } else { Next::Go }
+            if left > 0 {
+                Next::Timeout(SHORT)
+            } else {
+                Next::Go
+            }
         }));
     });
     ticking.await;
@@ -364,14 +370,22 @@ async fn hibernate_of_any_callback() {
         assert_eq!(status(&node, &server), ProcessStatus::Waiting);
         log.clear();
         from_callback(callback, hibernate, &server, false).await;
-        assert_eq!(status(&node, &server), ProcessStatus::Hibernating, "{callback}");
+        assert_eq!(
+            status(&node, &server),
+            ProcessStatus::Hibernating,
+            "{callback}"
+        );
         assert_eq!(log.all(), ["hibernate"], "{callback}");
         // System requests are no reason to wake up.
         sys::with_state(&server, |_| ()).await.unwrap();
         sys::suspend(&server).await.unwrap();
         sys::resume(&server).await.unwrap();
         sys::get_status(&server).await.unwrap();
-        assert_eq!(status(&node, &server), ProcessStatus::Hibernating, "{callback}");
+        assert_eq!(
+            status(&node, &server),
+            ProcessStatus::Hibernating,
+            "{callback}"
+        );
         // The next message is, of whatever kind, and the state is the same.
         let sends: [fn(&Node, &ServerRef<Server>); 2] = [
             |_, server| server.cast(Message::Note("woken")),
@@ -396,7 +410,9 @@ async fn hibernate_of_any_callback() {
         // It ends in good order from hibernation as well.
         tell(&server, |_, _| Next::Hibernate);
         log.clear();
-        let stopped = server.stop(ExitReason::Normal, Duration::from_secs(5)).await;
+        let stopped = server
+            .stop(ExitReason::Normal, Duration::from_secs(5))
+            .await;
         assert_eq!(stopped, Ok(()));
         assert_eq!(log.all(), ["hibernate", "terminate normal"]);
     }
