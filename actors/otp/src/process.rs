@@ -15,7 +15,7 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorCell;
@@ -68,6 +68,8 @@ struct Flags {
     hibernating: AtomicBool,
     /// Somebody traces it or counts its messages.
     observed: AtomicBool,
+    /// When it began with what it handles, on the node's clock.
+    busy_since: AtomicU32,
 }
 
 #[derive(Default)]

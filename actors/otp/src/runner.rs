@@ -290,6 +290,7 @@ impl<S: GenServer> Running<S> {
             return Ok(());
         }
         let process = &self.context.process;
+        process.begin_item();
         // What is asked of the runtime itself is no message: it is not counted either.
         if process.is_observed() && !matches!(envelope, Envelope::System(_)) {
             process.observe(Direction::Received, process.pid, envelope.name());

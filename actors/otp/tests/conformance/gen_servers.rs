@@ -14,7 +14,7 @@ pub(crate) mod server;
 mod starts;
 mod states;
 mod timeouts;
-mod traces;
+pub(crate) mod traces;
 
 use crate::case::Case;
 
