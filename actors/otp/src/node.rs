@@ -31,6 +31,7 @@ use crate::process::{Process, ProcessInfo};
 use crate::report::{Handler, Report, StuckReport};
 use crate::server_ref::ServerRef;
 use crate::signal::Signal;
+use crate::testing::Shuffle;
 
 pub(crate) mod clock;
 pub(crate) mod counters;
@@ -65,6 +66,7 @@ struct Inner {
     aliases: DashMap<u64, ActiveAlias, SerialHash>,
     stopping: AtomicBool,
     connections: Connections,
+    shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
     /// How many processes are followed or replaced: while it is 0, a send looks at nobody.
     watched_senders: AtomicUsize,
@@ -95,6 +97,7 @@ impl Node {
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
                 connections: Connections::default(),
+                shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
                 watched_senders: AtomicUsize::new(0),
                 counters: Counters::default(),
@@ -307,6 +310,14 @@ impl Node {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    pub(crate) fn set_shuffle(&self, seed: Option<u64>) {
+        self.inner.shuffle.set(seed);
+    }
+
+    pub(crate) fn shuffle(&self) -> &Shuffle {
+        &self.inner.shuffle
     }
 
     pub(crate) fn all_connections(&self) -> &Connections {

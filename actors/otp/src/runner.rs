@@ -267,6 +267,10 @@ impl<S: GenServer> Running<S> {
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
         loop {
+            let shuffle = self.context.process.node.shuffle();
+            if shuffle.is_on() {
+                shuffle.pass().await;
+            }
             let taken = self.context.process.take::<S>();
             // Looked at after the taking: what was sent after an exit signal cannot be taken
             // without that signal being visible.

@@ -42,6 +42,21 @@ pub(crate) struct Server {
     pub(crate) token: Arc<()>,
 }
 
+impl Server {
+    pub(crate) fn new(log: Log) -> Server {
+        Server {
+            log,
+            number: 7,
+            held: Vec::new(),
+            on_info: None,
+            show: Show::default(),
+            panic_in_terminate: false,
+            terminate_gate: None,
+            token: Arc::default(),
+        }
+    }
+}
+
 /// How a [`Server`] begins.
 pub(crate) struct Start {
     pub(crate) log: Log,
@@ -110,16 +125,7 @@ impl GenServer for Server {
         if let Some(gate) = start.gate {
             let _ = gate.await;
         }
-        let server = Server {
-            log: start.log,
-            number: 7,
-            held: Vec::new(),
-            on_info: None,
-            show: Show::default(),
-            panic_in_terminate: false,
-            terminate_gate: None,
-            token: Arc::default(),
-        };
+        let server = Server::new(start.log);
         (start.init)(server, ctx)
     }
 
