@@ -6,6 +6,7 @@
 
 mod calls;
 mod ends;
+mod enter;
 mod remote;
 mod replies;
 mod reports;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         starts::cases(),
         timeouts::cases(),
         ends::cases(),
+        enter::cases(),
         calls::cases(),
         remote::cases(),
         replies::cases(),
