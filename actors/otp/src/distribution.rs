@@ -173,6 +173,16 @@ impl Node {
             .collect()
     }
 
+    /// How many parcels wait to be carried to each of the nodes this one is connected with.
+    pub(crate) fn backlogs(&self) -> Vec<(Arc<str>, usize)> {
+        let connections = self.connections();
+        let backlogs = connections.iter().map(|connection| {
+            let waiting = connection.waiting.load(Ordering::Relaxed);
+            (connection.peer.name().into(), waiting)
+        });
+        backlogs.collect()
+    }
+
     /// How many links and monitors cross the connection with another node, as this node sees it;
     /// among them links taken back of which the other node has not said that it knows.
     pub fn crossing(&self, other: &Node) -> usize {

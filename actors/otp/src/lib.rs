@@ -91,6 +91,9 @@ pub use options::Options;
 mod start;
 pub use start::{StartError, start};
 
+mod enter;
+pub use enter::{Body, Enter, start_body};
+
 mod server_ref;
 pub use server_ref::{
     At, CallError, Collected, DEFAULT_CALL_TIMEOUT, Destination, From, Request, RequestCollection,

@@ -357,6 +357,11 @@ impl Node {
         self.inner.watchdog.clock.clone()
     }
 
+    /// The reading of the node's clock.
+    pub(crate) fn now(&self) -> u32 {
+        self.inner.watchdog.clock.now()
+    }
+
     pub(crate) fn watchdog(&self) -> &Arc<Watchdog> {
         &self.inner.watchdog
     }

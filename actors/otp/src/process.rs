@@ -15,7 +15,7 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorCell;
@@ -68,6 +68,8 @@ struct Flags {
     hibernating: AtomicBool,
     /// Somebody traces it or counts its messages.
     observed: AtomicBool,
+    /// When it began with what it handles, on the node's clock.
+    busy_since: AtomicU32,
 }
 
 #[derive(Default)]
@@ -208,6 +210,11 @@ impl Process {
     /// Queues a signal; `false` if the process no longer reads.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.signal_with(signal, false)
+    }
+
+    /// Queues a signal before everything that waits.
+    pub(crate) fn signal_urgently(&self, signal: Signal) -> bool {
+        self.signal_with(signal, true)
     }
 
     fn signal_with(&self, signal: Signal, urgent: bool) -> bool {

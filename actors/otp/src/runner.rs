@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   pre_start: publish pid, names, link ─▶ init
-//!   post_start: the message of Init::Continue, or the time-out of Init::Timeout
+//!   post_start: the message of Init::Continue, the time-out of Init::Timeout, or a body
 //!   handle(wake-up): while there is something in the mailbox ─▶ message | info | end ─▶ Next
 //!   drop: the last line of defence: whatever ends the actor, links and monitors fire
 //! ```
@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::context::{Arrival, Context};
+use crate::enter::{Body, Enter};
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Info, Init, Next};
 use crate::node::{NameError, Node, is_reserved};
@@ -24,7 +25,7 @@ use crate::panics::{guarded, guarded_now, on_behalf_of};
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::report::Report;
-use crate::signal::Envelope;
+use crate::signal::{Envelope, Signal};
 use crate::start::StartError;
 
 /// The actor type of a server.
@@ -42,10 +43,24 @@ pub(crate) struct Start<S: GenServer> {
     /// The pid, if it had to be known before the start.
     pub(crate) pid: Option<Pid>,
     pub(crate) parent: Option<Arc<Process>>,
-    pub(crate) args: S::Args,
+    pub(crate) begin: Begin<S>,
     pub(crate) options: Options,
     /// Where the starter finds the control block.
     pub(crate) half_started: HalfStarted,
+}
+
+/// How the state comes about.
+pub(crate) enum Begin<S: GenServer> {
+    /// By `init`, which the starter waits for.
+    Init(S::Args),
+    /// By a body, which it does not wait for.
+    Body(Body<S>),
+}
+
+/// What a process does before it waits for anything.
+enum First<S: GenServer> {
+    Next(Next<S>),
+    Body(Body<S>),
 }
 
 /// The control block, shared between the starter and the actor: whoever needs it first makes it.
@@ -87,8 +102,8 @@ pub(crate) struct Wake;
 pub(crate) struct Running<S: GenServer> {
     server: Option<S>,
     context: Context<S>,
-    /// What `init` decided should happen first.
-    first: Option<Next<S>>,
+    /// What should happen first.
+    first: Option<First<S>>,
 }
 
 /// What the mailbox item asks the behaviour to do.
@@ -118,7 +133,7 @@ impl<S: GenServer> Actor for Runner<S> {
             node,
             pid,
             parent,
-            args,
+            begin,
             options,
             mut half_started,
         } = start;
@@ -129,6 +144,17 @@ impl<S: GenServer> Actor for Runner<S> {
         outcome.clone()?;
         let mut context = Context::new(process.clone(), options.hibernate_after);
         drop(options);
+        let args = match begin {
+            Begin::Init(args) => args,
+            Begin::Body(body) => {
+                half_started.started = true;
+                return Ok(Running {
+                    server: None,
+                    context,
+                    first: Some(First::Body(body)),
+                });
+            }
+        };
         let init = guarded(S::init(args, &mut context));
         let (server, first) = match on_behalf_of(process.clone(), init).await {
             Ok(Init::Ok(server)) => (server, Next::Go),
@@ -152,7 +178,7 @@ impl<S: GenServer> Actor for Runner<S> {
         Ok(Running {
             server: Some(server),
             context,
-            first: Some(first),
+            first: Some(First::Next(first)),
         })
     }
 
@@ -162,15 +188,18 @@ impl<S: GenServer> Actor for Runner<S> {
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
         match running.first.take() {
-            None | Some(Next::Go) => {
-                running.context.rest();
-                Ok(())
-            }
-            Some(first) => {
+            None | Some(First::Next(Next::Go)) => {}
+            Some(First::Next(first)) => {
                 let process = running.context.process.clone();
-                Box::pin(on_behalf_of(process, running.run(Step::Decided(first)))).await
+                Box::pin(on_behalf_of(process, running.run(Step::Decided(first)))).await?;
+            }
+            Some(First::Body(body)) => {
+                let process = running.context.process.clone();
+                Box::pin(on_behalf_of(process, running.enter(body))).await?;
             }
         }
+        running.context.rest();
+        Ok(())
     }
 
     // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
@@ -290,7 +319,11 @@ impl<S: GenServer> Running<S> {
 
     /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
+        if let Envelope::Signal(Signal::Pass(_)) = envelope {
+            return Ok(());
+        }
         let process = &self.context.process;
+        process.begin_item();
         // What is asked of the runtime itself is no message: it is not counted either.
         if process.is_observed() && !matches!(envelope, Envelope::System(_)) {
             process.observe(Direction::Received, process.pid, envelope.name());
@@ -316,6 +349,28 @@ impl<S: GenServer> Running<S> {
             },
         };
         self.run(step).await
+    }
+
+    /// Runs a body, and becomes the server it gives.
+    async fn enter(&mut self, body: Body<S>) -> Result<(), ActorProcessingErr> {
+        let context = &mut self.context;
+        let entered = guarded(async { body(context).await }).await;
+        match entered {
+            Ok(Enter::Server(server, next)) => {
+                self.server = Some(server);
+                self.run(Step::Decided(next)).await
+            }
+            Ok(Enter::Named(name, server, next)) => {
+                let process = &self.context.process;
+                if process.node.whereis(&name) != Some(process.pid) {
+                    let why = format!("the process is not registered as {name}");
+                    return self.end(ExitReason::error(why)).await;
+                }
+                self.server = Some(server);
+                self.run(Step::Decided(next)).await
+            }
+            Ok(Enter::Stop(reason)) | Err(reason) => self.end(reason).await,
+        }
     }
 
     /// Calls the behaviour until it wants to wait or to end.

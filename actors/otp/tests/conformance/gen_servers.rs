@@ -6,13 +6,16 @@
 
 mod calls;
 mod ends;
+mod enter;
+mod remote;
 mod replies;
 mod reports;
+mod requests;
 pub(crate) mod server;
 mod starts;
 mod states;
 mod timeouts;
-mod traces;
+pub(crate) mod traces;
 
 use crate::case::Case;
 
@@ -21,8 +24,11 @@ pub(crate) fn cases() -> Vec<Case> {
         starts::cases(),
         timeouts::cases(),
         ends::cases(),
+        enter::cases(),
         calls::cases(),
+        remote::cases(),
         replies::cases(),
+        requests::cases(),
         reports::cases(),
         states::cases(),
     ]

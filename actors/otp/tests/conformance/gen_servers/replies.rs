@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use otp::{CallError, ExitReason, From, Next};
+use otp::{CallError, ExitReason, From, Next, Node};
 
-use crate::gen_servers::server::{Message, Start, asked, start, tell, walk, within};
+use crate::gen_servers::server::{Message, Server, Start, asked, start, tell, walk, within};
 use crate::support::{Log, node};
 
 crate::cases! {
     a_late_reply_is_dropped: "GSRV-064";
     replies_from_anywhere_in_any_order: "GSRV-079";
     calls_run_once_at_most: "GSRV-080";
+    a_server_that_ends_has_not_forgotten: "GSRV-071", "GSRV-080";
 }
 
 const TIMES: u64 = 1_000;
@@ -205,5 +206,29 @@ async fn calls_run_once_at_most() {
         assert_eq!((info.monitors, info.links), (vec![], vec![]));
         assert_eq!(info.mailbox_len, 0);
         tell(&server, |_, _| Next::Stop(ExitReason::Normal));
+    }
+}
+
+/// A request that is dropped unanswered tells why: the server ended in that step, or lives on.
+async fn a_server_that_ends_has_not_forgotten() {
+    let (here, there) = (node(), Node::new("there"));
+    here.connect(&there);
+    for home in [&here, &there] {
+        for round in 0..TIMES {
+            let server = start(home, Start::plain(&Log::default())).await;
+            let server = here.server_ref::<Server>(server.pid()).unwrap();
+            if round % 2 == 0 {
+                let forgotten = server.call(asked(|_from| Next::Go)).await;
+                assert_eq!(forgotten, Err(CallError::NoReply));
+            }
+            let why = ExitReason::error(round);
+            let reason = why.clone();
+            let ended = server.call(asked(move |from| {
+                // Before the server knows that it ends.
+                drop(from);
+                Next::Stop(reason)
+            }));
+            assert_eq!(ended.await, Err(CallError::Exit(why)));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use otp::{
-    Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, ServerRef, Status,
+    Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef, Status,
 };
 use tokio::sync::oneshot;
 
@@ -40,6 +40,21 @@ pub(crate) struct Server {
     pub(crate) terminate_gate: Option<oneshot::Receiver<()>>,
     /// Dropped with the state.
     pub(crate) token: Arc<()>,
+}
+
+impl Server {
+    pub(crate) fn new(log: Log) -> Server {
+        Server {
+            log,
+            number: 7,
+            held: Vec::new(),
+            on_info: None,
+            show: Show::default(),
+            panic_in_terminate: false,
+            terminate_gate: None,
+            token: Arc::default(),
+        }
+    }
 }
 
 /// How a [`Server`] begins.
@@ -110,16 +125,7 @@ impl GenServer for Server {
         if let Some(gate) = start.gate {
             let _ = gate.await;
         }
-        let server = Server {
-            log: start.log,
-            number: 7,
-            held: Vec::new(),
-            on_info: None,
-            show: Show::default(),
-            panic_in_terminate: false,
-            terminate_gate: None,
-            token: Arc::default(),
-        };
+        let server = Server::new(start.log);
         (start.init)(server, ctx)
     }
 
@@ -182,6 +188,13 @@ impl GenServer for Server {
             Message::Wait(_) => "wait",
             Message::Tell(_) => "tell",
             Message::Walk(_) => "walk",
+        }
+    }
+
+    fn message_client(message: &Message) -> Option<Pid> {
+        match message {
+            Message::Get(from) | Message::Hold(from) | Message::Ask(from, _) => from.caller(),
+            _ => None,
         }
     }
 
