@@ -81,11 +81,8 @@ enum Slot<T> {
 /// What became of a request.
 pub(crate) enum Answer<T> {
     Reply(T),
-    /// Dropped unanswered; `panicking` tells that a panic unwound through the handle, in which
-    /// case the server is about to end even if it is not marked so yet.
-    Dropped {
-        panicking: bool,
-    },
+    /// Dropped unanswered: the server is about to end, or it forgot.
+    Dropped,
     /// The server was not there, or has ended. Only from another node.
     Ended(CallError),
 }
@@ -135,8 +132,7 @@ impl<T> From<T> {
 
 impl<T> Drop for From<T> {
     fn drop(&mut self) {
-        let panicking = std::thread::panicking();
-        self.answer(Answer::Dropped { panicking });
+        self.answer(Answer::Dropped);
     }
 }
 

@@ -18,7 +18,7 @@
 //! replaced for that.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,15 +38,48 @@ pub const HANDLER_REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// The clock moves on by at most so many steps at once.
 const STEPS_MAX: u32 = 3;
 
-/// What a worker thread is doing for one node.
+/// What a worker thread is doing for one node. The thread alone writes, except for `reported`.
 #[derive(Default)]
 struct Slot {
+    /// Odd while the thread changes the two below, which belong together: read in between, the
+    /// start of one poll and the process of another would make a handler that holds its worker.
+    version: AtomicU32,
     /// The serial of the process whose code runs; 0 for none.
     serial: AtomicU64,
     /// Since when, on the node's clock.
     since: AtomicU32,
-    /// The poll that was reported last, so that it is reported once.
-    reported: AtomicU64,
+    /// The version that was reported last, so that each poll is reported once.
+    reported: AtomicU32,
+}
+
+impl Slot {
+    /// Who runs, and since when. For the thread itself.
+    fn get(&self) -> (u64, u32) {
+        let serial = self.serial.load(Ordering::Relaxed);
+        (serial, self.since.load(Ordering::Relaxed))
+    }
+
+    /// Notes who runs, and since when.
+    fn set(&self, (serial, since): (u64, u32)) {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.since.store(since, Ordering::Relaxed);
+        self.serial.store(serial, Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    /// Who runs, since when, and the version that says so, for another thread; `None` if it
+    /// changes just now.
+    fn look(&self) -> Option<(u64, u32, u32)> {
+        let before = self.version.load(Ordering::Acquire);
+        let (serial, since) = self.get();
+        fence(Ordering::Acquire);
+        let same = before == self.version.load(Ordering::Relaxed);
+        (same && before.is_multiple_of(2)).then_some((serial, since, before))
+    }
 }
 
 /// The slots of a node's workers, and the limits.
@@ -96,16 +129,12 @@ impl Watchdog {
         let replace_after = self.replace_after_ms.load(Ordering::Relaxed);
         let slots = self.slots.lock();
         let looks = slots.iter().filter_map(|slot| {
-            let serial = slot.serial.load(Ordering::Acquire);
-            let held = self.clock.since_ms(slot.since.load(Ordering::Relaxed));
+            let (serial, since, version) = slot.look()?;
+            let held = self.clock.since_ms(since);
             let replace = replace_after > 0 && held >= replace_after;
-            // Once for each poll: the same process may be stuck again later.
-            let poll = (serial << 20) ^ u64::from(slot.since.load(Ordering::Relaxed));
-            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != poll;
-            // The poll may have ended between the two readings.
-            let still = slot.serial.load(Ordering::Acquire) == serial;
-            (serial != 0 && still && (replace || report)).then(|| {
-                slot.reported.store(poll, Ordering::Relaxed);
+            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != version;
+            (serial != 0 && (replace || report)).then(|| {
+                slot.reported.store(version, Ordering::Relaxed);
                 Stuck {
                     serial,
                     held: Duration::from_millis(held),
@@ -116,20 +145,16 @@ impl Watchdog {
         looks.collect()
     }
 
-    /// Changes this thread's slot; tells what was in it.
-    fn enter(self: &Arc<Watchdog>, serial: u64, since: u32) -> (u64, u32) {
+    /// Notes in this thread's slot who runs, and since when; tells what was noted before.
+    fn note(self: &Arc<Watchdog>, now: (u64, u32)) -> (u64, u32) {
         SLOTS.with(|slots| {
             let mut slots = slots.borrow_mut();
             if slots.first().is_none_or(|(one, _)| !self.is(one)) {
                 self.bring_to_front(&mut slots);
             }
             let slot = &slots[0].1;
-            let before = (
-                slot.serial.load(Ordering::Relaxed),
-                slot.since.load(Ordering::Relaxed),
-            );
-            slot.since.store(since, Ordering::Relaxed);
-            slot.serial.store(serial, Ordering::Release);
+            let before = slot.get();
+            slot.set(now);
             before
         })
     }
@@ -156,9 +181,9 @@ impl Watchdog {
     /// Runs one poll of a process' code.
     pub(crate) fn watch<T>(self: &Arc<Watchdog>, pid: Pid, poll: impl FnOnce() -> T) -> T {
         // The `init` of a child is polled by its starter: the outer poll goes on afterwards.
-        let (outer, outer_since) = self.enter(pid.serial(), self.clock.now());
+        let outer = self.note((pid.serial(), self.clock.now()));
         let result = poll();
-        self.enter(outer, outer_since);
+        self.note(outer);
         result
     }
 }
@@ -197,3 +222,6 @@ pub(crate) fn spawn(
         tracing::error!(%error, "no watchdog: handlers that do not come back will not be found");
     }
 }
+
+#[cfg(test)]
+mod tests;

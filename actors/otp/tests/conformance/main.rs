@@ -16,8 +16,10 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod gen_servers;
 mod score;
 mod support;
+mod sys;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -28,7 +30,10 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases()].into_iter().flatten().collect()
+    [score::cases(), gen_servers::cases(), sys::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {
