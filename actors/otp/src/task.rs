@@ -42,13 +42,13 @@ mod start;
 pub mod stream;
 pub(crate) mod worker;
 
+pub(crate) use inside::callers_of_a_new_task;
 pub use inside::{CALLERS_MAX, callers, exit, self_pid, set_label, trap_exit};
 pub use many::{OnYieldTimeout, YieldMany, Yielded, await_many, yield_many};
 pub use outcome::{DEFAULT_AWAIT_TIMEOUT, TaskError};
+pub(crate) use start::current_process;
 pub use start::{async_, spawn, start, start_link};
 pub use stream::{AsyncStream, StreamError, StreamOptions, async_stream, async_stream_from};
-pub(crate) use inside::callers_of_a_new_task;
-pub(crate) use start::current_process;
 pub(crate) use worker::spawn_process;
 
 /// A running task, or one that has ended and whose value was not taken yet.

@@ -91,7 +91,10 @@ impl Starter {
     }
 
     fn links(&self) -> bool {
-        matches!(self, Starter::Alone(_) | Starter::Supervisor(_, Link::Linked))
+        matches!(
+            self,
+            Starter::Alone(_) | Starter::Supervisor(_, Link::Linked)
+        )
     }
 }
 

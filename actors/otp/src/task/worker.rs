@@ -119,9 +119,11 @@ fn spawn_worker(
     };
     let (actor, _) = ActorRuntime::spawn_instant(None, Runner::<Worker>::new(), start)
         .expect("an actor without a name cannot collide with another");
-    slot.get_or_init(|| Published::new::<Worker>(node, Some(pid), parent, actor.get_cell(), &options))
-        .process
-        .clone()
+    slot.get_or_init(|| {
+        Published::new::<Worker>(node, Some(pid), parent, actor.get_cell(), &options)
+    })
+    .process
+    .clone()
 }
 
 /// The server behind a task.

@@ -18,6 +18,8 @@
 mod case;
 mod score;
 mod support;
+mod task_supervisors;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -28,7 +30,10 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases()].into_iter().flatten().collect()
+    [score::cases(), tasks::cases(), task_supervisors::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {
