@@ -16,6 +16,7 @@ crate::cases! {
     a_closure_for_each_input [Paused]: "TASK-092";
     a_function_for_each_input [Paused]: "TASK-093";
     nothing_is_left [Paused]: "TASK-094";
+    nothing_is_left_on_many_threads: "TASK-094";
     slowest_first [Paused]: "TASK-095";
     exits_are_entries_for_who_traps_exits [Paused]: "TASK-096";
     exits_end_who_does_not_trap [Paused]: "TASK-096";
@@ -169,6 +170,18 @@ async fn nothing_is_left() {
         assert_eq!((links(&node), inbox(&node)), (vec![], 0));
     })
     .await;
+}
+
+async fn nothing_is_left_on_many_threads() {
+    for _ in 0..100 {
+        each(|node, concurrency| async move {
+            let function = |input: u64| async move { input };
+            let stream = async_stream(&node, 1..=4, function, options(concurrency)).unwrap();
+            assert_eq!(items(stream).await, [1, 2, 3, 4].map(Ok));
+            assert_eq!(node.process_count(), 1, "at once");
+        })
+        .await;
+    }
 }
 
 async fn slowest_first() {
