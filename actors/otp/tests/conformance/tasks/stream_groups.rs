@@ -173,15 +173,24 @@ async fn nothing_is_left() {
 }
 
 async fn nothing_is_left_on_many_threads() {
-    for _ in 0..100 {
-        each(|node, concurrency| async move {
-            let function = |input: u64| async move { input };
-            let stream = async_stream(&node, 1..=4, function, options(concurrency)).unwrap();
-            assert_eq!(items(stream).await, [1, 2, 3, 4].map(Ok));
-            assert_eq!(node.process_count(), 1, "at once");
+    let node = node();
+    for concurrency in CONCURRENCY.repeat(100) {
+        let inner = node.clone();
+        process(&node, async move {
+            task::trap_exit(true);
+            let function = |_: u64| async { task::self_pid().unwrap() };
+            let mut stream = async_stream(&inner, 1..=4, function, options(concurrency)).unwrap();
+            while let Some(pid) = stream.next().await {
+                assert!(
+                    !inner.is_alive(pid.unwrap()),
+                    "its value comes after its end"
+                );
+            }
+            assert_eq!((links(&inner), inbox(&inner)), (vec![], 0));
         })
         .await;
     }
+    otp::eventually!(node.process_count() == 0);
 }
 
 async fn slowest_first() {
