@@ -5,7 +5,7 @@
 //!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
 //!        │              └─ DynamicSupervisor    monitors tell others of an end
 //!        ├─ Registry, GenRegistry: processes by typed key
-//!        └─ Task: a process which computes one value
+//!        └─ Task, TaskSupervisor: processes which compute one value
 //! ```
 //!
 //! What can be relied on (in brackets the manual that says so):
@@ -104,7 +104,7 @@ mod context;
 pub use context::{AliasMode, Context, SpawnOptions};
 
 pub mod task;
-pub use task::Task;
+pub use task::{Task, TaskError};
 
 mod registry;
 pub use registry::{RegisterError, Registry};
@@ -122,6 +122,9 @@ pub use dynamic_supervisor::{
     DEFAULT_MAX_CHILDREN, DynamicSupervisor, DynamicSupervisorMessage, DynamicSupervisorRef,
     DynamicSupervisorServer,
 };
+
+mod task_supervisor;
+pub use task_supervisor::{TaskOptions, TaskSupervisor, TaskSupervisorRef};
 
 mod gen_registry;
 pub use gen_registry::GenRegistry;

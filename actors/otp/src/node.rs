@@ -31,6 +31,7 @@ use crate::process::{Process, ProcessInfo};
 use crate::report::{Handler, Report, StuckReport};
 use crate::server_ref::ServerRef;
 use crate::signal::Signal;
+use crate::task::worker::Worker;
 use crate::testing::Shuffle;
 
 pub(crate) mod clock;
@@ -261,9 +262,13 @@ impl Node {
         for process in self.all() {
             // An orphan is its own root: no parent will tell it.
             if process.parent.is_none_or(|parent| !self.is_alive(parent)) {
-                process.signal(Signal::Stop {
-                    reason: ExitReason::Shutdown,
-                });
+                let reason = ExitReason::Shutdown;
+                if process.runs::<Worker>() {
+                    // A task reads no mailbox.
+                    process.exit_signal(self.outside(), reason, false);
+                } else {
+                    process.signal(Signal::Stop { reason });
+                }
             }
         }
         let ordered = async {

@@ -20,6 +20,8 @@ mod gen_servers;
 mod score;
 mod support;
 mod sys;
+mod task_supervisors;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -30,10 +32,16 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases(), gen_servers::cases(), sys::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        score::cases(),
+        gen_servers::cases(),
+        sys::cases(),
+        tasks::cases(),
+        task_supervisors::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {
