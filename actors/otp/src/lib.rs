@@ -5,6 +5,7 @@
 //!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
 //!        │              └─ DynamicSupervisor    monitors tell others of an end
 //!        ├─ Registry, GenRegistry: processes by typed key
+//!        ├─ counters, atomics, persistent_term: what processes share without a mailbox
 //!        └─ Task: a process which computes one value
 //! ```
 //!
@@ -89,8 +90,8 @@ pub use context::Context;
 pub mod task;
 pub use task::Task;
 
-mod registry;
-pub use registry::{RegisterError, Registry};
+pub mod registry;
+pub use registry::{RegisterError, Registry, RegistryEvent, RegistryOptions, UnknownRegistry};
 
 mod supervisor;
 pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
@@ -108,6 +109,12 @@ pub use dynamic_supervisor::{
 
 mod gen_registry;
 pub use gen_registry::GenRegistry;
+
+pub mod counters;
+
+pub mod atomics;
+
+pub mod persistent_term;
 
 pub mod testing;
 

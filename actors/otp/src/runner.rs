@@ -189,7 +189,7 @@ fn publish(
         process.set_name(name.clone());
     }
     for register in &options.registrars {
-        register(process).map_err(StartError::AlreadyStarted)?;
+        register(process)?;
     }
     if let Some(parent) = parent {
         process.add_link(parent.pid);

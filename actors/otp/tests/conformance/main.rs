@@ -16,6 +16,8 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod counters;
+mod registries;
 mod score;
 mod support;
 
@@ -28,7 +30,10 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases()].into_iter().flatten().collect()
+    [score::cases(), registries::cases(), counters::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {
