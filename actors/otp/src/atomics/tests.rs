@@ -1,5 +1,7 @@
 //! The words against plain wrapping arithmetic.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 
 use crate::atomics::{Atomics, CompareExchange};

@@ -1,5 +1,7 @@
 //! Both kinds of counters against plain wrapping arithmetic.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 
 use crate::counters::Counters;

@@ -1,5 +1,7 @@
 //! The table against a plain map.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

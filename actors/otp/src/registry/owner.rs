@@ -57,12 +57,20 @@ impl<K: Key, V: Value> Registry<K, V> {
     ///
     /// # Errors
     /// [`StartError::AlreadyStarted`]: it has one.
-    pub async fn start(&self, options: Options) -> Result<Pid, StartError> {
-        if let Some(owner) = self.owner() {
-            return Err(StartError::AlreadyStarted(owner));
+    // Said to be Send here, where it is seen for all keys: for `&'static str` callers could not.
+    pub fn start(
+        &self,
+        options: Options,
+    ) -> impl Future<Output = Result<Pid, StartError>> + Send + use<K, V> {
+        let registry = self.clone();
+        async move {
+            if let Some(owner) = registry.owner() {
+                return Err(StartError::AlreadyStarted(owner));
+            }
+            let node = registry.inner.node.clone();
+            let server = start::<Owner<K, V>>(&node, registry, options).await?;
+            Ok(server.pid())
         }
-        let server = start::<Owner<K, V>>(&self.inner.node, self.clone(), options).await?;
-        Ok(server.pid())
     }
 
     /// The process of the registry, if it has one that runs.

@@ -201,10 +201,6 @@ impl<K: Key, V: Value> Inner<K, V> {
     }
 
     /// Puts an entry under its key. Gives back the entry of a dead process which it took over.
-    #[expect(
-        clippy::type_complexity,
-        reason = "an entry which was replaced, or an error"
-    )]
     fn insert_into_keys(
         &self,
         entry: &Arc<Entry<K, V>>,

@@ -19,6 +19,7 @@ mod unique;
 mod processes;
 mod duplicate;
 mod queries;
+mod selecting;
 mod locks;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         processes::cases(),
         duplicate::cases(),
         queries::cases(),
+        selecting::cases(),
         locks::cases(),
     ]
     .into_iter()

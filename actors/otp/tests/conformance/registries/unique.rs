@@ -139,7 +139,11 @@ async fn delayed_partition() {
                 if dispatching {
                     registry.dispatch(&"hello", |_| hang()).unwrap();
                 } else {
-                    registry.select(|_, _, _| Some(hang())).unwrap();
+                    let walk = |_: &_, _, _: &_| {
+                        hang();
+                        None::<()>
+                    };
+                    registry.select(walk).unwrap();
                 }
             }));
         }
