@@ -61,19 +61,28 @@
 //! # }
 //! ```
 //!
+//! The attribute [`gen_server`](macro@gen_server) writes the enum, the `match` and a typed client
+//! from an `impl` block instead; the server is the same.
+//!
 //! The modules below are in reading order: the order of a process' life.
 
 mod pid;
-pub use pid::{MonitorRef, Pid, TimerRef, node_hash};
+pub use pid::{Alias, MonitorRef, Pid, RequestRef, TimerRef, node_hash};
 
 mod exit_reason;
 pub use exit_reason::ExitReason;
 
 mod node;
-pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo};
+pub use node::watchdog::{HANDLER_REPLACE_AFTER, HANDLER_REPORT_AFTER};
+pub use node::{NODE_STOP_LIMIT, NameError, Node, REPORT_HANDLERS_MAX};
 
 mod gen_server;
-pub use gen_server::{GenServer, Info, Init, Next};
+pub use gen_server::{Down, GenServer, Info, Init, Next, Status};
+
+mod gen_server_macro;
+pub use gen_server_macro::gen_server;
+#[doc(hidden)]
+pub use gen_server_macro::macro_support;
 
 mod options;
 pub use options::Options;
@@ -82,10 +91,13 @@ mod start;
 pub use start::{StartError, start};
 
 mod server_ref;
-pub use server_ref::{CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
+pub use server_ref::{
+    At, CallError, Collected, DEFAULT_CALL_TIMEOUT, Destination, From, Request, RequestCollection,
+    ServerRef,
+};
 
 mod context;
-pub use context::Context;
+pub use context::{AliasMode, Context, SpawnOptions};
 
 pub mod task;
 pub use task::Task;
@@ -116,10 +128,19 @@ pub mod atomics;
 
 pub mod persistent_term;
 
+mod distribution;
+pub use distribution::CONNECTION_PARCELS_MAX;
+
+pub mod observer;
+pub mod report;
+pub mod sys;
 pub mod testing;
 
+mod mailbox;
+pub use mailbox::{DEFAULT_MAILBOX_MAX, Overflow, SendError};
+
 mod process;
-pub use process::{DEFAULT_MAILBOX_MAX, SendError};
+pub use process::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
 
 mod panics;
 mod runner;

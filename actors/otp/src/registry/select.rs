@@ -18,11 +18,10 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use thiserror::Error;
 
 use crate::exit_reason::ExitReason;
-use crate::panics::{current, guarded};
+use crate::panics::guarded_now;
 use crate::pid::Pid;
 use crate::registry::bucket::Entry;
 use crate::registry::{Key, Keys, Registry, UnknownRegistry, Value};
@@ -130,7 +129,8 @@ impl<K: Key, V: Value> Registry<K, V> {
         for partition in self.inner.partitions_with(key) {
             let entries = pairs(&self.inner.entries_in(partition, key));
             if !entries.is_empty() {
-                crash = crash.and(isolated(self, || dispatcher(&entries)));
+                let outcome = guarded_now(|| dispatcher(&entries));
+                crash = crash.and(outcome.map_err(DispatchError::Crashed));
             }
         }
         crash
@@ -173,17 +173,4 @@ impl<K: Key, V: Value> Registry<K, V> {
 fn pairs<K, V: Value>(entries: &[Arc<Entry<K, V>>]) -> Vec<(Pid, V)> {
     let pair = |entry: &Arc<Entry<K, V>>| (entry.process.pid, entry.value.clone());
     entries.iter().map(pair).collect()
-}
-
-/// Runs something, and turns its panic into an error.
-fn isolated<K: Key, V: Value>(
-    registry: &Registry<K, V>,
-    work: impl FnOnce(),
-) -> Result<(), DispatchError> {
-    let caller = current().unwrap_or_else(|| registry.inner.node.outside());
-    match guarded(caller, async { work() }).now_or_never() {
-        Some(Err(reason)) => Err(DispatchError::Crashed(reason)),
-        // Work that is not async is done when it was polled once.
-        Some(Ok(())) | None => Ok(()),
-    }
 }

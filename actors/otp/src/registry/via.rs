@@ -8,11 +8,12 @@ use thiserror::Error;
 
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
+use crate::node::Node;
 use crate::options::Options;
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::registry::{Key, Keys, RegisterError, Registry, UnknownRegistry, Value};
-use crate::server_ref::{CallError, From, ServerRef};
+use crate::server_ref::{CallError, Destination, From, ServerRef};
 use crate::start::StartError;
 
 /// Why there is no such name.
@@ -130,6 +131,13 @@ impl<K: Key, V: Value> Via<K, V> {
     {
         let server = self.server_ref::<S>().ok_or(CallError::NoProc)?;
         server.call(request).await
+    }
+}
+
+/// So that `node.call(&via, ...)` and all that takes a name takes this one.
+impl<K: Key, V: Value, S: GenServer> Destination<S> for Via<K, V> {
+    fn resolve(&self, _node: &Node) -> Result<ServerRef<S>, CallError> {
+        self.server_ref().ok_or(CallError::NoProc)
     }
 }
 

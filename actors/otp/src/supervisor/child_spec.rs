@@ -82,16 +82,17 @@ pub struct ChildSpec {
 }
 
 impl ChildSpec {
-    /// A permanent worker with [`DEFAULT_SHUTDOWN`]. The factory makes the arguments of each
-    /// start, restarts included.
+    /// A worker, which is restarted and stopped as its kind says ([`GenServer::RESTART`],
+    /// [`GenServer::SHUTDOWN`]): by default permanent, with [`DEFAULT_SHUTDOWN`]. The factory makes
+    /// the arguments of each start, restarts included.
     pub fn worker<S: GenServer>(
         id: impl Into<Arc<str>>,
         factory: impl Fn() -> S::Args + Send + Sync + 'static,
     ) -> ChildSpec {
         ChildSpec {
             id: id.into(),
-            restart: Restart::Permanent,
-            shutdown: Shutdown::Timeout(DEFAULT_SHUTDOWN),
+            restart: S::RESTART,
+            shutdown: S::SHUTDOWN,
             kind: ChildKind::Worker,
             significant: false,
             starter: Arc::new(move |node, parent, options| {

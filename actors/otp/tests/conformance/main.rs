@@ -17,9 +17,11 @@
 
 mod case;
 mod counters;
+mod gen_servers;
 mod registries;
 mod score;
 mod support;
+mod sys;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -30,10 +32,16 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases(), registries::cases(), counters::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        score::cases(),
+        gen_servers::cases(),
+        sys::cases(),
+        registries::cases(),
+        counters::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {

@@ -217,6 +217,8 @@ async fn via() {
         assert_eq!(name.whereis(), Ok(None));
         let call = name.call::<Worker, _, _>(Message::Get).await;
         assert_eq!(call, Err(CallError::NoProc));
+        let answer = node.call::<Worker, _, _>(&name, Message::Get).await;
+        assert_eq!(answer, Err(CallError::NoProc));
         assert_eq!(name.send(Box::new(1_u32)), Err(CallError::NoProc));
         name.cast::<Worker>(Message::Note("lost".into()));
 
@@ -230,6 +232,8 @@ async fn via() {
         let process = start(plan()).await.unwrap();
         assert_eq!(name.whereis(), Ok(Some(process.pid())));
         assert_eq!(name.call::<Worker, _, _>(Message::Get).await, Ok(7));
+        let answer = node.call::<Worker, _, _>(&name, Message::Get).await;
+        assert_eq!(answer, Ok(7), "the name is a destination");
         name.cast::<Worker>(Message::Note("cast".into()));
         assert_eq!(name.send(Box::new(1_u32)), Ok(()));
         eventually!(log.all() == ["init", "cast", "message"]);
