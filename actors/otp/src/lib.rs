@@ -5,6 +5,7 @@
 //!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
 //!        │              └─ DynamicSupervisor    monitors tell others of an end
 //!        ├─ Registry, GenRegistry: processes by typed key
+//!        ├─ counters, atomics, persistent_term: what processes share without a mailbox
 //!        └─ Task, TaskSupervisor: processes which compute one value
 //! ```
 //!
@@ -106,8 +107,8 @@ pub use context::{AliasMode, Context, SpawnOptions};
 pub mod task;
 pub use task::{Task, TaskError};
 
-mod registry;
-pub use registry::{RegisterError, Registry};
+pub mod registry;
+pub use registry::{RegisterError, Registry, RegistryEvent, RegistryOptions, UnknownRegistry};
 
 mod supervisor;
 pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
@@ -128,6 +129,12 @@ pub use task_supervisor::{TaskOptions, TaskSupervisor, TaskSupervisorRef};
 
 mod gen_registry;
 pub use gen_registry::GenRegistry;
+
+pub mod counters;
+
+pub mod atomics;
+
+pub mod persistent_term;
 
 mod distribution;
 pub use distribution::CONNECTION_PARCELS_MAX;

@@ -26,6 +26,7 @@ use crate::gen_server::GenServer;
 use crate::node::clock::Clock;
 use crate::node::counters::Counters;
 use crate::node::watchdog::{Stuck, Watchdog};
+use crate::persistent_term::PersistentTerms;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash, node_hash};
 use crate::process::{Process, ProcessInfo};
 use crate::report::{Handler, Report, StuckReport};
@@ -70,6 +71,7 @@ struct Inner {
     stopping: AtomicBool,
     /// Timers to pids and names that run.
     timers: AtomicUsize,
+    terms: PersistentTerms,
     connections: Connections,
     shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
@@ -102,6 +104,7 @@ impl Node {
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
                 timers: AtomicUsize::new(0),
+                terms: PersistentTerms::new(),
                 connections: Connections::default(),
                 shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
@@ -320,6 +323,11 @@ impl Node {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    /// The terms that all processes of the node read without waiting (`persistent_term`).
+    pub fn persistent_terms(&self) -> &PersistentTerms {
+        &self.inner.terms
     }
 
     pub(crate) fn set_shuffle(&self, seed: Option<u64>) {

@@ -16,7 +16,9 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod counters;
 mod gen_servers;
+mod registries;
 mod score;
 mod support;
 mod sys;
@@ -38,6 +40,8 @@ fn cases() -> Vec<Case> {
         sys::cases(),
         tasks::cases(),
         task_supervisors::cases(),
+        registries::cases(),
+        counters::cases(),
     ]
     .into_iter()
     .flatten()
