@@ -106,16 +106,25 @@ pub use registry::{RegisterError, Registry};
 
 mod supervisor;
 pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
+pub use supervisor::child_start::{ChildStart, Started};
 pub use supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError, SupervisorRef};
+pub use supervisor::spec_error::{SpecError, check_childspecs};
 pub use supervisor::strategy::{
     AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow, Strategy,
 };
-pub use supervisor::{Supervisor, SupervisorMessage, SupervisorServer};
+pub use supervisor::{
+    SUPERVISOR_CHILDREN_MAX, Supervisor, SupervisorInit, SupervisorMessage, SupervisorServer,
+};
 
 mod dynamic_supervisor;
 pub use dynamic_supervisor::{
     DEFAULT_MAX_CHILDREN, DynamicSupervisor, DynamicSupervisorMessage, DynamicSupervisorRef,
     DynamicSupervisorServer,
+};
+
+mod partition_supervisor;
+pub use partition_supervisor::{
+    PARTITIONS_MAX, PartitionError, PartitionSupervisor, PartitionSupervisorRef,
 };
 
 mod gen_registry;
