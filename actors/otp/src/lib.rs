@@ -130,6 +130,14 @@ pub use partition_supervisor::{
 mod gen_registry;
 pub use gen_registry::GenRegistry;
 
+mod application;
+pub use application::handover::{HandOver, HandOverError, HandedOver, hand_over, upgrade};
+pub use application::{
+    APPLICATION_STOP_LIMIT, APPLICATIONS_MAX, Application, ApplicationContext, ApplicationError,
+    ApplicationInfo, ApplicationStatus, Applications, ConfigChange, DrainOutcome, ENVIRONMENT_MAX,
+    EnvironmentValue, NodeEnd, StartType,
+};
+
 mod distribution;
 pub use distribution::CONNECTION_PARCELS_MAX;
 

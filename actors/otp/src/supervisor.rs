@@ -30,6 +30,7 @@ pub(crate) mod child_spec;
 pub(crate) mod child_start;
 mod children;
 pub(crate) mod handle;
+mod message;
 mod server;
 pub(crate) mod spec_error;
 pub(crate) mod stopping;
@@ -38,8 +39,9 @@ pub(crate) mod telling;
 
 use child_spec::ChildSpec;
 use handle::SupervisorRef;
+pub use message::SupervisorMessage;
+pub use server::SupervisorServer;
 pub(crate) use server::why_of;
-pub use server::{SupervisorMessage, SupervisorServer};
 use spec_error::{SpecError, check_childspecs, check_period};
 use strategy::{AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, Strategy};
 

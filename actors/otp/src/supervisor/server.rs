@@ -23,14 +23,13 @@ use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Info, Init, Next, Status};
 use crate::panics::guarded;
 use crate::partition_supervisor::{PARTITIONS_KEY, PartitionError, Partitions};
-use crate::pid::Pid;
 use crate::report::SupervisorContext;
-use crate::server_ref::From;
 use crate::start::StartError;
 use crate::supervisor::child_spec::{ChildSpec, Restart};
 use crate::supervisor::child_start::Started;
 use crate::supervisor::children::{Child, Children, Life};
-use crate::supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError};
+use crate::supervisor::handle::{ChildCount, ChildState, SupervisorError};
+use crate::supervisor::message::SupervisorMessage;
 use crate::supervisor::spec_error::{SpecError, check_child};
 use crate::supervisor::stopping::{Stopping, is_as_told};
 use crate::supervisor::strategy::{AutoShutdown, RestartWindow, Strategy};
@@ -44,82 +43,6 @@ pub struct SupervisorServer {
     window: RestartWindow,
     children: Children,
     partitions: Option<Partitions>,
-}
-
-/// The requests of a supervisor; use [`crate::SupervisorRef`].
-pub enum SupervisorMessage {
-    /// See [`crate::SupervisorRef::which_children`].
-    WhichChildren(From<Vec<ChildInfo>>),
-    /// See [`crate::SupervisorRef::which_child`].
-    WhichChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<ChildInfo, SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::count_children`].
-    CountChildren(From<ChildCount>),
-    /// See [`crate::SupervisorRef::get_childspec`].
-    GetChildSpec {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<ChildSpec, SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::get_childspec_of`].
-    GetChildSpecOf {
-        /// Its process.
-        pid: Pid,
-        /// Who asks.
-        from: From<Result<ChildSpec, SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::start_child`].
-    StartChild {
-        /// The child.
-        spec: ChildSpec,
-        /// Who asks.
-        from: From<Result<Started, SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::terminate_child`].
-    TerminateChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<(), SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::restart_child`].
-    RestartChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<Started, SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::delete_child`].
-    DeleteChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<(), SupervisorError>>,
-    },
-    /// See [`crate::SupervisorRef::reconfigure`].
-    Reconfigure {
-        /// What it is to be.
-        description: Box<Supervisor>,
-        /// Who asks.
-        from: From<Result<(), SpecError>>,
-    },
-    /// See [`crate::PartitionSupervisorRef::resize`].
-    Resize {
-        /// How many partitions are to run.
-        to: usize,
-        /// Who asks.
-        from: From<Result<usize, PartitionError>>,
-    },
-    /// To itself: try again to restart a child.
-    Retry {
-        /// The child.
-        id: Arc<str>,
-    },
 }
 
 impl GenServer for SupervisorServer {
@@ -251,20 +174,7 @@ impl GenServer for SupervisorServer {
     }
 
     fn message_name(message: &SupervisorMessage) -> &'static str {
-        match message {
-            SupervisorMessage::WhichChildren(_) => "which_children",
-            SupervisorMessage::WhichChild { .. } => "which_child",
-            SupervisorMessage::CountChildren(_) => "count_children",
-            SupervisorMessage::GetChildSpec { .. } => "get_childspec",
-            SupervisorMessage::GetChildSpecOf { .. } => "get_childspec_of",
-            SupervisorMessage::StartChild { .. } => "start_child",
-            SupervisorMessage::TerminateChild { .. } => "terminate_child",
-            SupervisorMessage::RestartChild { .. } => "restart_child",
-            SupervisorMessage::DeleteChild { .. } => "delete_child",
-            SupervisorMessage::Reconfigure { .. } => "reconfigure",
-            SupervisorMessage::Resize { .. } => "resize",
-            SupervisorMessage::Retry { .. } => "retry",
-        }
+        message.name()
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, ctx: &mut Context<SupervisorServer>) {
