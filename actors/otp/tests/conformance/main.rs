@@ -17,6 +17,7 @@
 
 mod case;
 mod score;
+mod supervisors;
 mod support;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,10 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases()].into_iter().flatten().collect()
+    [score::cases(), supervisors::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {
