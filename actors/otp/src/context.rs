@@ -13,7 +13,7 @@ use crate::exit_reason::ExitReason;
 use crate::gen_server::{Down, GenServer, Info};
 use crate::node::Node;
 use crate::options::Options;
-use crate::pid::{MonitorRef, Pid, TimerRef, node_hash};
+use crate::pid::{MonitorRef, Pid, TimerRef};
 use crate::process::Process;
 use crate::server_ref::ServerRef;
 use crate::signal::{Envelope, Signal};
@@ -56,6 +56,29 @@ pub(crate) enum Arrival<M> {
     Hibernate,
     /// The process has to end, with `terminate`.
     Stop(ExitReason),
+}
+
+/// A monitor on a process that is being started; taken back unless the start succeeds.
+struct EarlyMonitor {
+    monitor: MonitorRef,
+    watcher: Arc<Process>,
+    kept: bool,
+}
+
+impl EarlyMonitor {
+    fn keep(mut self) -> MonitorRef {
+        self.kept = true;
+        self.monitor
+    }
+}
+
+impl Drop for EarlyMonitor {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The process itself has ended, or is about to; what it told is void.
+            self.watcher.cancel_watching(self.monitor, true);
+        }
+    }
 }
 
 impl<S: GenServer> Context<S> {
@@ -121,13 +144,25 @@ impl<S: GenServer> Context<S> {
     /// exist, this process gets an exit signal with [`ExitReason::NoProc`] from it; with
     /// [`ExitReason::NoConnection`] if its node cannot be reached.
     pub fn link(&mut self, pid: Pid) {
+        self.link_with(pid, false);
+    }
+
+    /// Links with a process; the EXIT of the link overtakes whatever waits in this process'
+    /// mailbox (`link/2` with `priority`). A link that exists becomes one of this kind, as
+    /// [`Context::link`] makes it an ordinary one again.
+    pub fn link_urgently(&mut self, pid: Pid) {
+        self.link_with(pid, true);
+    }
+
+    fn link_with(&mut self, pid: Pid, urgent: bool) {
         if self.process.is_fenced() {
             return self.node().counters().fenced();
         }
-        if pid == self.pid() || !self.process.add_link(pid) {
+        if pid == self.pid() {
             return;
         }
-        if let Err(reason) = self.node().link_with(self.pid(), pid) {
+        if let Err(reason) = self.node().link_with(&self.process, pid, urgent) {
+            self.process.add_own_link(pid, urgent);
             self.process.exit_signal(pid, reason, true);
         }
     }
@@ -135,8 +170,9 @@ impl<S: GenServer> Context<S> {
     /// Removes a link (`unlink/1`). No exit signal from that link reaches the process any more,
     /// not even one which waits in its mailbox already.
     pub fn unlink(&mut self, pid: Pid) {
-        self.process.remove_link(pid);
-        self.node().unlink_from(self.pid(), pid);
+        if pid != self.pid() {
+            self.node().unlink_from(&self.process, pid);
+        }
     }
 
     // ---- monitors -------------------------------------------------------------------------
@@ -155,17 +191,27 @@ impl<S: GenServer> Context<S> {
         self.monitor_with(pid, Some(name.into()), false)
     }
 
-    /// Watches the process that is registered under a name on another node now
-    /// (`monitor(process, {Name, Node})`). [`ExitReason::NoConnection`] if that node is not
-    /// connected.
-    pub fn monitor_name_at(&mut self, name: &str, node: &str) -> MonitorRef {
-        let Some(peer) = self.node().node_named(node) else {
-            // A pid of a node nobody knows.
-            let nowhere = Pid::from_parts(node_hash(node), 0, 0);
-            return self.monitor_with(nowhere, Some(name.into()), false);
-        };
-        let pid = peer.whereis(name).unwrap_or(peer.outside());
-        self.monitor_with(pid, Some(name.into()), false)
+    /// Watches the process that has a name on a node, this one or another (`monitor(process,
+    /// {Name, Node})`): its [`Info::Down`] carries the name. A node that cannot be reached, or
+    /// does not exist, gives [`ExitReason::NoConnection`].
+    pub fn monitor_name_on(&mut self, node: &str, name: &str) -> MonitorRef {
+        let peer = self.node().outside_of(node);
+        if self.node().is_local(peer) {
+            return self.monitor_name(name);
+        }
+        let monitor = self.node().new_monitor();
+        if self.process.is_fenced() {
+            self.node().counters().fenced();
+            return monitor;
+        }
+        let name: Arc<str> = name.into();
+        self.process
+            .add_watching(monitor, peer, Some(name.clone()), false);
+        let watched = self.node().watch_name(monitor, self.pid(), peer, name);
+        if let Err(reason) = watched {
+            self.process.down_signal(monitor, peer, reason);
+        }
+        monitor
     }
 
     /// Watches a process; the DOWN becomes a message of the server's own (`{tag, _}`).
@@ -204,7 +250,7 @@ impl<S: GenServer> Context<S> {
     /// too. Returns whether the monitor was still waiting for the end of its process. Only the
     /// process that made a monitor can take it back; for another it is unknown.
     pub fn demonitor(&mut self, monitor: MonitorRef, flush: bool) -> bool {
-        self.deactivate_alias_of(monitor);
+        self.process.drop_aliases_of(monitor);
         let cancelled = self.process.cancel_watching(monitor, flush);
         if cancelled.is_some() || flush {
             self.forget_tag(monitor);
@@ -247,16 +293,26 @@ impl<S: GenServer> Context<S> {
     }
 
     /// Starts a server that is not linked to this process, but watched by it
-    /// (`gen_server:start_monitor/3`). A start that fails leaves no DOWN.
+    /// (`gen_server:start_monitor/3`): one step, so its DOWN has the real reason however early it
+    /// ends. A start that fails leaves no DOWN.
     pub async fn start_monitor<C: GenServer>(
         &mut self,
         args: C::Args,
         options: Options,
     ) -> Result<(ServerRef<C>, MonitorRef), StartError> {
+        let early = EarlyMonitor {
+            monitor: self.node().new_monitor(),
+            watcher: self.process.clone(),
+            kept: false,
+        };
+        let (monitor, watcher) = (early.monitor, self.process.clone());
+        let options = options.unlinked().on_published(move |child| {
+            watcher.add_watching(monitor, child.pid, None, false);
+            child.add_watcher(monitor, watcher.pid);
+        });
         let parent = Some(self.process.clone());
-        let started = start_process(self.node().clone(), parent, args, options.unlinked()).await?;
-        let monitor = self.monitor(started.pid());
-        Ok((started, monitor))
+        let started = start_process(self.node().clone(), parent, args, options).await?;
+        Ok((started, early.keep()))
     }
 
     /// Starts a task linked to this process (`Task.async/1` without the message): if either ends
@@ -271,13 +327,13 @@ impl<S: GenServer> Context<S> {
 
     /// Sends an untyped message to a bare pid; see [`Node::send`].
     pub fn send(&self, pid: Pid, message: Box<dyn Any + Send>) -> bool {
-        self.node().send_from(self.pid(), pid, message)
+        self.node().send(pid, message)
     }
 
     /// Lets others run, and lets a kill through: for handlers that compute for long
     /// (`erlang:yield/0`).
-    pub async fn yield_now(&self) {
-        tokio::task::yield_now().await;
+    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> {
+        tokio::task::yield_now()
     }
 
     // ---- timers ---------------------------------------------------------------------------
@@ -378,10 +434,10 @@ impl<S: GenServer> Context<S> {
             Signal::Exit {
                 from,
                 reason,
-                linked,
+                link,
                 of_parent,
             } => {
-                if linked && !self.process.remove_link(from) {
+                if link.is_some_and(|link| !self.process.take_fired(link)) {
                     return Arrival::Nothing;
                 }
                 if of_parent {
@@ -393,7 +449,6 @@ impl<S: GenServer> Context<S> {
                 if !self.process.take_watching(down.monitor) {
                     return Arrival::Nothing;
                 }
-                self.deactivate_alias_of(down.monitor);
                 match self.forget_tag(down.monitor) {
                     Some(tag) => Arrival::Message(tag(down)),
                     None => Arrival::Info(Info::Down {
@@ -423,14 +478,10 @@ impl<S: GenServer> Context<S> {
                 return Arrival::Hibernate;
             }
             Signal::Stop { reason } => return Arrival::Stop(reason),
-            Signal::Spawned { request, result } => {
-                if !self.take_request(request) {
-                    return Arrival::Nothing;
-                }
-                Arrival::Info(Info::Spawned { request, result })
-            }
+            Signal::Spawned { request, result } => Arrival::Info(Info::Spawned { request, result }),
             Signal::Node { name, up: true } => Arrival::Info(Info::NodeUp(name)),
             Signal::Node { name, up: false } => Arrival::Info(Info::NodeDown(name)),
+            Signal::Pass(_) => return Arrival::Nothing,
             Signal::Raw(message) => Arrival::Info(Info::Message(message)),
         };
         self.something_arrived();

@@ -14,10 +14,11 @@
 //!
 //! * Between two processes order is kept; when a connection is lost, what is missing is the end.
 //! * A connection that cannot keep up holds at most [`CONNECTION_PARCELS_MAX`] parcels; further
-//!   *messages* are dropped and counted (`otp_messages_dropped_total`), signals never.
+//!   *messages* are refused, which their senders are told, and counted
+//!   (`otp_messages_refused_total`); signals never are.
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -26,10 +27,17 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::exit_reason::ExitReason;
 use crate::node::Node;
-use crate::pid::{MonitorRef, Pid};
+use crate::pid::{Alias, MonitorRef, Pid, node_hash};
 use crate::signal::Signal;
 
-/// Parcels a connection holds on their way in one direction. Further messages are dropped.
+mod connection;
+mod pump;
+
+pub(crate) use connection::Connection;
+use connection::{Crossings, Line};
+use pump::{lose, pump};
+
+/// Parcels a connection holds on their way in one direction. Further messages are refused.
 pub const CONNECTION_PARCELS_MAX: usize = 65_536;
 
 /// Something to be done on another node.
@@ -45,6 +53,11 @@ pub(crate) enum Parcel {
         from: Pid,
         to: Pid,
     },
+    /// The answer to an `Unlink`.
+    Unlinked {
+        from: Pid,
+        to: Pid,
+    },
     Exit {
         from: Pid,
         to: Pid,
@@ -55,6 +68,11 @@ pub(crate) enum Parcel {
         monitor: MonitorRef,
         watcher: Pid,
         target: Pid,
+    },
+    MonitorName {
+        monitor: MonitorRef,
+        watcher: Pid,
+        name: Arc<str>,
     },
     Demonitor {
         monitor: MonitorRef,
@@ -68,117 +86,17 @@ pub(crate) enum Parcel {
         reason: ExitReason,
     },
     Raw {
-        to: Pid,
+        to: Address,
         message: Box<dyn Any + Send>,
     },
     Task(Task),
 }
 
-/// One node's end of a connection.
-pub(crate) struct Connection {
-    peer: Node,
-    parcels: mpsc::UnboundedSender<Parcel>,
-    waiting: AtomicUsize,
-    /// What of this node's processes crosses it; `None` once it is lost.
-    crossings: Mutex<Option<Crossings>>,
-    /// Shared by both ends.
-    line: Arc<Line>,
-}
-
-/// What both ends share.
-struct Line {
-    lost: watch::Sender<bool>,
-    /// Nothing is carried while this is set.
-    held: AtomicBool,
-    released: Notify,
-}
-
-/// Links and monitors of local processes with those of the peer.
-#[derive(Default)]
-struct Crossings {
-    /// The local process, and the other.
-    links: HashSet<(Pid, Pid)>,
-    /// Monitors of local processes.
-    watching: HashMap<MonitorRef, (Pid, Pid)>,
-    /// Monitors of the peer's processes on local ones.
-    watched: HashMap<(MonitorRef, Pid), Pid>,
-}
-
-impl Connection {
-    /// Sends a parcel, in order. `false` if the connection is lost, or cannot take a message.
-    pub(crate) fn send(&self, parcel: Parcel) -> bool {
-        if *self.line.lost.borrow() {
-            return false;
-        }
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let is_message = matches!(parcel, Parcel::Raw { .. });
-        if (is_message && waiting >= CONNECTION_PARCELS_MAX) || self.parcels.send(parcel).is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return false;
-        }
-        true
-    }
-
-    /// Resolves when the connection is lost.
-    pub(crate) async fn lost(&self) {
-        let mut lost = self.line.lost.subscribe();
-        // The sender lives as long as this end does.
-        let _ = lost.wait_for(|lost| *lost).await;
-    }
-
-    fn with_crossings(&self, change: impl FnOnce(&mut Crossings)) -> bool {
-        match &mut *self.crossings.lock() {
-            Some(crossings) => {
-                change(crossings);
-                true
-            }
-            None => false,
-        }
-    }
-
-    pub(crate) fn note_link(&self, local: Pid, far: Pid) -> bool {
-        self.with_crossings(|crossings| {
-            crossings.links.insert((local, far));
-        })
-    }
-
-    pub(crate) fn forget_link(&self, local: Pid, far: Pid) {
-        self.with_crossings(|crossings| {
-            crossings.links.remove(&(local, far));
-        });
-    }
-
-    pub(crate) fn note_watching(&self, monitor: MonitorRef, local: Pid, far: Pid) -> bool {
-        self.with_crossings(|crossings| {
-            crossings.watching.insert(monitor, (local, far));
-        })
-    }
-
-    pub(crate) fn forget_watching(&self, monitor: MonitorRef) {
-        self.with_crossings(|crossings| {
-            crossings.watching.remove(&monitor);
-        });
-    }
-
-    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) -> bool {
-        self.with_crossings(|crossings| {
-            crossings.watched.insert((monitor, far), local);
-        })
-    }
-
-    pub(crate) fn forget_watched(&self, monitor: MonitorRef, far: Pid) {
-        self.with_crossings(|crossings| {
-            crossings.watched.remove(&(monitor, far));
-        });
-    }
-
-    /// How many links and monitors of this node's processes cross it.
-    fn crossing(&self) -> usize {
-        let crossings = self.crossings.lock();
-        crossings.as_ref().map_or(0, |crossings| {
-            crossings.links.len() + crossings.watching.len() + crossings.watched.len()
-        })
-    }
+/// Whom an untyped message is for.
+pub(crate) enum Address {
+    Pid(Pid),
+    Name(Arc<str>),
+    Alias(Alias),
 }
 
 impl Node {
@@ -186,7 +104,7 @@ impl Node {
     /// with itself: nothing happens. Must be called within a tokio runtime, which carries what
     /// crosses.
     pub fn connect(&self, other: &Node) {
-        if self.outside() == other.outside() || self.connection_of(other.outside()).is_some() {
+        if self.outside() == other.outside() {
             return;
         }
         let line = Arc::new(Line {
@@ -203,11 +121,25 @@ impl Node {
                 waiting: AtomicUsize::new(0),
                 crossings: Mutex::new(Some(Crossings::default())),
                 line: line.clone(),
+                arriving: Mutex::default(),
             })
         };
         let (here, there) = (end(other, to_other), end(self, to_self));
-        self.add_connection(other, here.clone());
-        other.add_connection(self, there.clone());
+        loop {
+            for (node, peer) in [(self, other), (other, self)] {
+                // What was lost must be over on both sides before there is something new.
+                if let Some(old) = node.connection_of(peer.outside())
+                    && *old.line.lost.borrow()
+                {
+                    lose(node, &old);
+                }
+            }
+            match self.add_connections(other, &here, &there) {
+                Added::Yes => break,
+                Added::Connected => return,
+                Added::LostMeanwhile => {}
+            }
+        }
         self.tell_node_monitors(other.name(), true);
         other.tell_node_monitors(self.name(), true);
         tokio::spawn(pump(of_self, here.clone(), other.clone(), there.clone()));
@@ -241,153 +173,31 @@ impl Node {
             .collect()
     }
 
-    /// How many links and monitors cross the connection with another node, as this node sees it.
+    /// How many parcels wait to be carried to each of the nodes this one is connected with.
+    pub(crate) fn backlogs(&self) -> Vec<(Arc<str>, usize)> {
+        let connections = self.connections();
+        let backlogs = connections.iter().map(|connection| {
+            let waiting = connection.waiting.load(Ordering::Relaxed);
+            (connection.peer.name().into(), waiting)
+        });
+        backlogs.collect()
+    }
+
+    /// How many links and monitors cross the connection with another node, as this node sees it;
+    /// among them links taken back of which the other node has not said that it knows.
     pub fn crossing(&self, other: &Node) -> usize {
         self.connection_of(other.outside())
             .map_or(0, |connection| connection.crossing())
     }
 }
 
-/// Carries one direction: from the node whose end is `origin` to `target`, whose end is `end`.
-async fn pump(
-    mut parcels: mpsc::UnboundedReceiver<Parcel>,
-    origin: Arc<Connection>,
-    target: Node,
-    end: Arc<Connection>,
-) {
-    let mut lost = origin.line.lost.subscribe();
-    loop {
-        let parcel = tokio::select! {
-            biased;
-            _ = lost.wait_for(|lost| *lost) => break,
-            parcel = parcels.recv() => parcel,
-        };
-        let Some(parcel) = parcel else {
-            break;
-        };
-        loop {
-            let released = origin.line.released.notified();
-            if *origin.line.lost.borrow() || !origin.line.held.load(Ordering::SeqCst) {
-                break;
-            }
-            released.await;
-        }
-        if *origin.line.lost.borrow() {
-            break;
-        }
-        origin.waiting.fetch_sub(1, Ordering::Relaxed);
-        arrive(parcel, &target, &end);
-    }
-    // Everything that arrived has been handed over; now the end of it is news.
-    end.line.lost.send_replace(true);
-    lose(&target, &end);
-}
-
-/// A parcel reaches its node.
-fn arrive(parcel: Parcel, node: &Node, end: &Arc<Connection>) {
-    match parcel {
-        Parcel::Link { from, to } => {
-            let linked = node
-                .process(to)
-                .is_some_and(|process| process.add_link(from));
-            if linked {
-                end.note_link(to, from);
-            } else {
-                end.send(Parcel::Exit {
-                    from: to,
-                    to: from,
-                    reason: ExitReason::NoProc,
-                    linked: true,
-                });
-            }
-        }
-        Parcel::Unlink { from, to } => {
-            end.forget_link(to, from);
-            if let Some(process) = node.process(to) {
-                process.remove_link(from);
-            }
-        }
-        Parcel::Exit {
-            from,
-            to,
-            reason,
-            linked,
-        } => {
-            if linked {
-                end.forget_link(to, from);
-            }
-            if let Some(process) = node.process(to) {
-                process.exit_signal(from, reason, linked);
-            }
-        }
-        Parcel::Monitor {
-            monitor,
-            watcher,
-            target,
-        } => {
-            let process = node.process(target);
-            end.note_watched(monitor, watcher, target);
-            let watched = process.is_some_and(|process| process.add_watcher(monitor, watcher));
-            if !watched {
-                end.forget_watched(monitor, watcher);
-                end.send(Parcel::Down {
-                    monitor,
-                    watcher,
-                    pid: target,
-                    reason: ExitReason::NoProc,
-                });
-            }
-        }
-        Parcel::Demonitor {
-            monitor,
-            watcher,
-            target,
-        } => {
-            end.forget_watched(monitor, watcher);
-            if let Some(process) = node.process(target) {
-                process.drop_watcher(monitor, watcher);
-            }
-        }
-        Parcel::Down {
-            monitor,
-            watcher,
-            pid,
-            reason,
-        } => {
-            end.forget_watching(monitor);
-            if let Some(process) = node.process(watcher) {
-                process.down_signal(monitor, pid, reason);
-            }
-        }
-        Parcel::Raw { to, message } => {
-            node.send(to, message);
-        }
-        Parcel::Task(task) => task(node),
-    }
-}
-
-/// The connection is gone, as one of its nodes sees it.
-fn lose(node: &Node, end: &Arc<Connection>) {
-    let Some(crossings) = end.crossings.lock().take() else {
-        return;
-    };
-    node.remove_connection(&end.peer, end);
-    for (local, far) in crossings.links {
-        if let Some(process) = node.process(local) {
-            process.exit_signal(far, ExitReason::NoConnection, true);
-        }
-    }
-    for (monitor, (local, far)) in crossings.watching {
-        if let Some(process) = node.process(local) {
-            process.down_signal(monitor, far, ExitReason::NoConnection);
-        }
-    }
-    for ((monitor, far), local) in crossings.watched {
-        if let Some(process) = node.process(local) {
-            process.drop_watcher(monitor, far);
-        }
-    }
-    node.tell_node_monitors(end.peer.name(), false);
+/// Whether a connection was added.
+enum Added {
+    Yes,
+    /// There is one.
+    Connected,
+    /// There is one which was lost just now.
+    LostMeanwhile,
 }
 
 /// The connections of a node, and who wants to know of them.
@@ -410,9 +220,32 @@ impl Node {
         connections.values().cloned().collect()
     }
 
-    fn add_connection(&self, peer: &Node, connection: Arc<Connection>) {
-        let mut connections = self.all_connections().by_node.lock();
-        connections.insert(peer.outside(), connection);
+    /// Adds both ends of a connection at once.
+    fn add_connections(
+        &self,
+        other: &Node,
+        here: &Arc<Connection>,
+        there: &Arc<Connection>,
+    ) -> Added {
+        // In the same order whoever connects.
+        let (mut own, mut others);
+        if self.outside() < other.outside() {
+            own = self.all_connections().by_node.lock();
+            others = other.all_connections().by_node.lock();
+        } else {
+            others = other.all_connections().by_node.lock();
+            own = self.all_connections().by_node.lock();
+        }
+        let there_is = own.get(&other.outside()).or(others.get(&self.outside()));
+        if let Some(connection) = there_is {
+            return match *connection.line.lost.borrow() {
+                true => Added::LostMeanwhile,
+                false => Added::Connected,
+            };
+        }
+        own.insert(other.outside(), here.clone());
+        others.insert(self.outside(), there.clone());
+        Added::Yes
     }
 
     fn remove_connection(&self, peer: &Node, connection: &Arc<Connection>) {
@@ -470,6 +303,14 @@ impl Node {
             return Some(self.clone());
         }
         self.connection_of(pid).map(|one| one.peer.clone())
+    }
+
+    /// Stands for the node of a name, in pids: connected, this one, or neither.
+    pub(crate) fn outside_of(&self, name: &str) -> Pid {
+        self.node_named(name)
+            .map_or(Pid::from_parts(node_hash(name), 0, 0), |node| {
+                node.outside()
+            })
     }
 
     /// The node of a name: this one, or one that is connected.

@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::exit_reason::ExitReason;
 use crate::pid::{MonitorRef, Pid, RequestRef};
 use crate::start::StartError;
+use crate::supervisor::child_spec::{DEFAULT_SHUTDOWN, Restart, Shutdown};
 
 /// What a server's `init` decided.
 #[must_use]
@@ -34,6 +35,9 @@ pub enum Init<S: GenServer> {
     Continue(S, S::Message),
     /// Run with this state, and get [`Info::Timeout`] if nothing arrives for this long.
     Timeout(S, Duration),
+    /// Run with this state, and get [`Info::Timeout`] if nothing arrives until then
+    /// (`{abs, true}`).
+    TimeoutAt(S, Instant),
     /// Run with this state, and hibernate until something arrives; see [`Next::Hibernate`].
     Hibernate(S),
     /// Do not run; the starter gets [`crate::StartError::Ignore`], a supervisor goes on.
@@ -137,6 +141,13 @@ pub trait GenServer: Sized + Send + 'static {
     /// The messages of this server: one enum. A call is a variant with a [`crate::From`] inside.
     type Message: Send + 'static;
 
+    /// When a child of this kind is started again, unless its specification says otherwise
+    /// (Elixir: `use GenServer, restart: _`).
+    const RESTART: Restart = Restart::Permanent;
+    /// How a child of this kind is stopped, unless its specification says otherwise
+    /// (Elixir: `use GenServer, shutdown: _`).
+    const SHUTDOWN: Shutdown = Shutdown::Timeout(DEFAULT_SHUTDOWN);
+
     /// Builds the state. The starter waits for it. On any failure the names are free and nothing
     /// is left when the starter sees the error.
     fn init(args: Self::Args, ctx: &mut Context<Self>) -> impl Future<Output = Init<Self>> + Send;
@@ -156,7 +167,7 @@ pub trait GenServer: Sized + Send + 'static {
     ) -> impl Future<Output = Next<Self>> + Send {
         let pid = ctx.pid();
         async move {
-            tracing::debug!(%pid, ?info, "unexpected message");
+            tracing::warn!(%pid, ?info, "unexpected message");
             Next::Go
         }
     }

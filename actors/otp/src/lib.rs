@@ -73,7 +73,9 @@ pub use exit_reason::ExitReason;
 
 mod node;
 pub use node::watchdog::{HANDLER_REPLACE_AFTER, HANDLER_REPORT_AFTER};
-pub use node::{NODE_STOP_LIMIT, NameError, Node, REPORT_HANDLERS_MAX};
+pub use node::{
+    NODE_STOP_LIMIT, NODE_TIMERS_MAX, NameError, Node, NodeTimer, REPORT_HANDLERS_MAX, TimerTarget,
+};
 
 mod gen_server;
 pub use gen_server::{Down, GenServer, Info, Init, Next, Status};
@@ -88,6 +90,9 @@ pub use options::Options;
 
 mod start;
 pub use start::{StartError, start};
+
+mod enter;
+pub use enter::{Body, Enter, start_body};
 
 mod server_ref;
 pub use server_ref::{

@@ -57,6 +57,13 @@ pub(crate) struct Limits {
     pub(crate) overflow: Overflow,
 }
 
+impl Limits {
+    /// Whether an empty mailbox has room for a message.
+    fn can_hold(self, bytes: usize) -> bool {
+        self.messages > 0 && self.bytes.is_none_or(|max| bytes <= max)
+    }
+}
+
 /// Why a message could not be put into a mailbox. The message comes back.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SendError<M> {
@@ -248,32 +255,34 @@ impl<S: GenServer> Mailbox<S> {
         bytes: usize,
         urgent: bool,
     ) -> Result<Pushed, Refused<Envelope<S>>> {
+        let mut dropped = 0;
+        // What a message does when it is dropped must not run under the lock: declared first, so
+        // dropped last.
+        let mut remains = Vec::new();
         let mut lane = self.lane.lock();
         if lane.closed {
             return Err(Refused::Closed(envelope));
         }
-        let mut dropped = 0;
-        let mut remains = Vec::new();
         while lane.is_full(self.limits, bytes) {
             match self.limits.overflow {
                 Overflow::Refuse => return Err(Refused::Full(envelope)),
                 Overflow::Exit => return Err(Refused::Exit),
                 Overflow::DropNewest => {
-                    drop(lane);
-                    drop(envelope);
                     return Ok(Pushed {
                         wake: false,
-                        dropped: dropped + 1,
+                        dropped: 1,
                     });
+                }
+                // One that would not fit into an empty mailbox drives nobody out.
+                Overflow::DropOldest if !self.limits.can_hold(bytes) => {
+                    return Err(Refused::Full(envelope));
                 }
                 Overflow::DropOldest => {
                     let Some(oldest) = lane.take_oldest_message() else {
-                        // One message larger than the whole mailbox.
                         return Err(Refused::Full(envelope));
                     };
                     lane.uncount(&oldest, self.limits.bytes.is_some());
                     dropped += 1;
-                    // What a message does when it is dropped must not run under the lock.
                     remains.push(oldest);
                 }
             }
@@ -281,8 +290,6 @@ impl<S: GenServer> Mailbox<S> {
         lane.messages += 1;
         lane.bytes += bytes;
         let wake = lane.add(envelope, self.clock.now(), urgent);
-        drop(lane);
-        drop(remains);
         Ok(Pushed { wake, dropped })
     }
 }
@@ -341,8 +348,12 @@ impl<S: GenServer> Lane<S> {
                 Envelope::User(_) | Envelope::Signal(Signal::Raw(_))
             )
         };
-        let position = self.queue.iter().position(is_message)?;
-        self.queue.remove(position)
+        if let Some(position) = self.queue.iter().position(is_message) {
+            return self.queue.remove(position);
+        }
+        // Only then those that are urgent.
+        let position = self.urgent.iter().position(is_message)?;
+        self.urgent.remove(position)
     }
 }
 
@@ -376,12 +387,13 @@ impl<S: GenServer> AnyMailbox for Mailbox<S> {
 
     fn load(&self) -> Load {
         let lane = self.lane.lock();
-        let oldest = lane.queue.front().or_else(|| lane.urgent.front());
+        let fronts = lane.queue.front().into_iter().chain(lane.urgent.front());
+        let ages = fronts.map(|item| self.clock.since_ms(item.at));
         Load {
             len: lane.queue.len() + lane.urgent.len(),
             messages: lane.messages,
             bytes: lane.bytes,
-            oldest_ms: oldest.map_or(0, |item| self.clock.since_ms(item.at)),
+            oldest_ms: ages.max().unwrap_or(0),
             taken: lane.taken,
             awake: lane.awake,
             current: lane.current,
@@ -416,3 +428,6 @@ impl<S: GenServer> AnyMailbox for Mailbox<S> {
         std::any::type_name::<S>()
     }
 }
+
+#[cfg(test)]
+mod tests;

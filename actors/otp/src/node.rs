@@ -31,14 +31,18 @@ use crate::process::{Process, ProcessInfo};
 use crate::report::{Handler, Report, StuckReport};
 use crate::server_ref::ServerRef;
 use crate::signal::Signal;
+use crate::testing::Shuffle;
 
 pub(crate) mod clock;
 pub(crate) mod counters;
 mod names;
 mod signals;
+mod timers;
 pub(crate) mod watchdog;
 
 pub use names::NameError;
+pub(crate) use names::is_reserved;
+pub use timers::{NODE_TIMERS_MAX, NodeTimer, TimerTarget};
 
 /// How long [`Node::stop`] lets the processes end in good order before it kills the rest.
 pub const NODE_STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -63,7 +67,10 @@ struct Inner {
     names: DashMap<Arc<str>, Pid>,
     aliases: DashMap<u64, ActiveAlias, SerialHash>,
     stopping: AtomicBool,
+    /// Timers to pids and names that run.
+    timers: AtomicUsize,
     connections: Connections,
+    shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
     /// How many processes are followed or replaced: while it is 0, a send looks at nobody.
     watched_senders: AtomicUsize,
@@ -93,7 +100,9 @@ impl Node {
                 names: DashMap::new(),
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
+                timers: AtomicUsize::new(0),
                 connections: Connections::default(),
+                shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
                 watched_senders: AtomicUsize::new(0),
                 counters: Counters::default(),
@@ -215,14 +224,17 @@ impl Node {
     /// links see [`ExitReason::Killed`]; [`ExitReason::Normal`] is ignored unless trapped. No
     /// such process: nothing happens.
     pub fn exit(&self, pid: Pid, reason: ExitReason) {
+        if self.is_fenced_off() {
+            return;
+        }
         self.deliver_exit(self.outside(), pid, &reason, false);
     }
 
     /// Sends an untyped message; it arrives as [`crate::Info::Message`]. Returns whether the
     /// process was there to be sent to, and had room. For a process of another node: whether the
-    /// node is connected.
+    /// node is connected, and the connection had room.
     pub fn send(&self, pid: Pid, message: Box<dyn Any + Send>) -> bool {
-        self.send_from(self.outside(), pid, message)
+        self.send_raw(pid, message)
     }
 
     /// Waits until a process has ended and tells why; [`ExitReason::NoProc`] if it is not there.
@@ -238,7 +250,7 @@ impl Node {
 
     /// Ends everything in good order: processes without a parent are asked to stop, which takes
     /// their children along; what is left after [`NODE_STOP_LIMIT`] is killed. No process can be
-    /// started from the moment of the call.
+    /// started from the moment of the call. Its connections are lost at the end.
     pub async fn stop(&self) {
         self.stop_within(NODE_STOP_LIMIT).await;
     }
@@ -305,6 +317,14 @@ impl Node {
         &self.inner.counters
     }
 
+    pub(crate) fn set_shuffle(&self, seed: Option<u64>) {
+        self.inner.shuffle.set(seed);
+    }
+
+    pub(crate) fn shuffle(&self) -> &Shuffle {
+        &self.inner.shuffle
+    }
+
     pub(crate) fn all_connections(&self) -> &Connections {
         &self.inner.connections
     }
@@ -337,8 +357,13 @@ impl Node {
         self.inner.watchdog.clock.clone()
     }
 
-    pub(crate) fn watchdog(&self) -> Arc<Watchdog> {
-        self.inner.watchdog.clone()
+    /// The reading of the node's clock.
+    pub(crate) fn now(&self) -> u32 {
+        self.inner.watchdog.clock.now()
+    }
+
+    pub(crate) fn watchdog(&self) -> &Arc<Watchdog> {
+        &self.inner.watchdog
     }
 
     /// How long a handler may hold its worker before it is reported, and before its process is

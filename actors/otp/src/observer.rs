@@ -20,6 +20,9 @@ use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::ProcessInfo;
 
+mod alarms;
+pub use alarms::{Alarm, Alarms, Levels};
+
 /// Events a trace holds at most, whatever was asked for.
 pub const TRACE_EVENTS_MAX: usize = 100_000;
 
@@ -34,6 +37,11 @@ pub enum SortBy {
     Handled,
     /// Links and monitors: who is entangled.
     Links,
+    /// The bytes of the messages that wait, a stand-in for memory; see
+    /// [`crate::Options::mailbox_bytes_max`].
+    MailboxBytes,
+    /// How long it has been at the item it handles: who does not get on.
+    BusyTime,
 }
 
 /// All processes of a node. Costs one walk over the process table.
@@ -44,6 +52,8 @@ pub fn processes(node: &Node, by: SortBy) -> Vec<ProcessInfo> {
             SortBy::MailboxLength => process.mailbox_len as u64,
             SortBy::MailboxAge => process.mailbox_age_ms,
             SortBy::Handled => process.handled,
+            SortBy::MailboxBytes => process.mailbox_bytes as u64,
+            SortBy::BusyTime => process.busy_ms,
             SortBy::Links => {
                 (process.links.len() + process.monitors.len() + process.monitored_by.len()) as u64
             }

@@ -49,7 +49,8 @@ impl Options {
     }
 
     /// Registers the process under a name of its node before `init` runs. If the name is taken
-    /// the start fails with [`crate::StartError::AlreadyStarted`].
+    /// the start fails with [`crate::StartError::AlreadyStarted`]; if nobody can have it, with
+    /// [`crate::StartError::Failed`].
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Options {
         self.name = Some(name.into());
         self

@@ -52,11 +52,11 @@ pub(crate) fn current_pid() -> Option<Pid> {
 
 /// Runs something as the process, under the eye of its node's watchdog.
 pub(crate) async fn on_behalf_of<T>(process: Arc<Process>, work: impl Future<Output = T>) -> T {
-    let watchdog = process.node.watchdog();
-    let pid = process.pid;
+    let me = process.clone();
     let watched = async move {
         let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|context| watchdog.watch(pid, || work.as_mut().poll(context))).await
+        let watchdog = me.node.watchdog();
+        std::future::poll_fn(|context| watchdog.watch(me.pid, || work.as_mut().poll(context))).await
     };
     CURRENT.scope(process, watched).await
 }

@@ -6,15 +6,16 @@
 //!   registries ─┘
 //! ```
 //!
-//! Locks: one small mutex per process besides that of its mailbox, never two at a time. Every
-//! two-sided operation (link, monitor) writes its own side first and the other side second; what a
-//! death in between would make of it is repaired by checking the receiver's own side when a signal
-//! is *received*.
+//! Locks: one small mutex per process besides that of its mailbox. A link between two processes
+//! of one node is changed under both, the older process' first, so that both sides always agree.
+//! A monitor, and a link to another node, writes its own side first and the other side second;
+//! what a death in between would make of it is repaired by checking the receiver's own side when
+//! a signal is *received*.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorCell;
@@ -24,9 +25,9 @@ use crate::exit_reason::ExitReason;
 use crate::gen_server::{Down, GenServer};
 use crate::mailbox::{AnyMailbox, Limits, Mailbox, Pushed, Refused, SendError};
 use crate::node::Node;
-use crate::observer::{Direction, Recorder};
-use crate::panics;
+use crate::observer::Recorder;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash};
+use crate::process::links::Link;
 use crate::runner::Wake;
 use crate::signal::{Envelope, Signal};
 use crate::sys::System;
@@ -67,6 +68,8 @@ struct Flags {
     hibernating: AtomicBool,
     /// Somebody traces it or counts its messages.
     observed: AtomicBool,
+    /// When it began with what it handles, on the node's clock.
+    busy_since: AtomicU32,
 }
 
 #[derive(Default)]
@@ -81,7 +84,9 @@ struct State {
     ending: Option<ExitReason>,
     label: Option<Arc<str>>,
     name: Option<Arc<str>>,
-    links: HashSet<Pid, SerialHash>,
+    links: HashMap<Pid, Link, SerialHash>,
+    /// The id of the link that was made last.
+    last_link: u32,
     /// Rarely used tables, allocated on first use: an idle process should stay small.
     tables: Option<Box<Tables>>,
 }
@@ -92,6 +97,8 @@ struct Tables {
     watched_by: HashSet<(MonitorRef, Pid)>,
     /// Monitors of this process.
     watching: HashMap<MonitorRef, Watching>,
+    /// Links that have fired and whose EXIT waits in the mailbox.
+    fired: Vec<(u32, Pid)>,
     releases: Vec<Release>,
     /// Active aliases, to be taken back at the end.
     aliases: Vec<u64>,
@@ -145,7 +152,9 @@ impl Process {
         &self,
         message: S::Message,
     ) -> Result<(), SendError<S::Message>> {
-        if self.node.sends_are_watched() && !self.note_send(|| S::message_name(&message)) {
+        if self.node.sends_are_watched()
+            && !self.node.note_send(self.pid, || S::message_name(&message))
+        {
             // A replaced process: nothing it still does counts. It is not told.
             return Ok(());
         }
@@ -175,7 +184,7 @@ impl Process {
 
     /// Queues an untyped message; `false` if it is not there or full.
     pub(crate) fn send_raw(&self, message: Box<dyn Any + Send>, urgent: bool) -> bool {
-        if self.node.sends_are_watched() && !self.note_send(|| "message") {
+        if self.node.sends_are_watched() && !self.node.note_send(self.pid, || "message") {
             return true;
         }
         match self.mailbox.push_raw(message, urgent) {
@@ -201,6 +210,11 @@ impl Process {
     /// Queues a signal; `false` if the process no longer reads.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.signal_with(signal, false)
+    }
+
+    /// Queues a signal before everything that waits.
+    pub(crate) fn signal_urgently(&self, signal: Signal) -> bool {
+        self.signal_with(signal, true)
     }
 
     fn signal_with(&self, signal: Signal, urgent: bool) -> bool {
@@ -237,21 +251,6 @@ impl Process {
     fn outgrown(&self) {
         self.node.counters().refused();
         self.exit_signal(self.pid, ExitReason::Kill, false);
-    }
-
-    /// Tells those who follow the sender; `false` if the sender has been replaced.
-    fn note_send(&self, name: impl FnOnce() -> &'static str) -> bool {
-        let Some(sender) = panics::current() else {
-            return true;
-        };
-        if sender.is_fenced() {
-            self.node.counters().fenced();
-            return false;
-        }
-        if sender.is_observed() {
-            sender.observe(Direction::Sent, self.pid, name());
-        }
-        true
     }
 
     pub(crate) fn typed_mailbox<S: GenServer>(&self) -> Option<&Mailbox<S>> {
@@ -456,7 +455,7 @@ impl Process {
         // hold anything.
         let remains = self.mailbox.close();
         self.node.forget(self.pid);
-        for peer in links {
+        for (peer, _) in links {
             self.node.deliver_exit(self.pid, peer, &reason, true);
         }
         if let Some(tables) = tables {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   pre_start: publish pid, names, link ─▶ init
-//!   post_start: the message of Init::Continue, or the time-out of Init::Timeout
+//!   post_start: the message of Init::Continue, the time-out of Init::Timeout, or a body
 //!   handle(wake-up): while there is something in the mailbox ─▶ message | info | end ─▶ Next
 //!   drop: the last line of defence: whatever ends the actor, links and monitors fire
 //! ```
@@ -15,16 +15,17 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::context::{Arrival, Context};
+use crate::enter::{Body, Enter};
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Info, Init, Next};
-use crate::node::Node;
+use crate::node::{NameError, Node, is_reserved};
 use crate::observer::Direction;
 use crate::options::Options;
 use crate::panics::{guarded, guarded_now, on_behalf_of};
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::report::Report;
-use crate::signal::Envelope;
+use crate::signal::{Envelope, Signal};
 use crate::start::StartError;
 
 /// The actor type of a server.
@@ -42,10 +43,24 @@ pub(crate) struct Start<S: GenServer> {
     /// The pid, if it had to be known before the start.
     pub(crate) pid: Option<Pid>,
     pub(crate) parent: Option<Arc<Process>>,
-    pub(crate) args: S::Args,
+    pub(crate) begin: Begin<S>,
     pub(crate) options: Options,
     /// Where the starter finds the control block.
     pub(crate) half_started: HalfStarted,
+}
+
+/// How the state comes about.
+pub(crate) enum Begin<S: GenServer> {
+    /// By `init`, which the starter waits for.
+    Init(S::Args),
+    /// By a body, which it does not wait for.
+    Body(Body<S>),
+}
+
+/// What a process does before it waits for anything.
+enum First<S: GenServer> {
+    Next(Next<S>),
+    Body(Body<S>),
 }
 
 /// The control block, shared between the starter and the actor: whoever needs it first makes it.
@@ -87,8 +102,8 @@ pub(crate) struct Wake;
 pub(crate) struct Running<S: GenServer> {
     server: Option<S>,
     context: Context<S>,
-    /// What `init` decided should happen first.
-    first: Option<Next<S>>,
+    /// What should happen first.
+    first: Option<First<S>>,
 }
 
 /// What the mailbox item asks the behaviour to do.
@@ -118,7 +133,7 @@ impl<S: GenServer> Actor for Runner<S> {
             node,
             pid,
             parent,
-            args,
+            begin,
             options,
             mut half_started,
         } = start;
@@ -129,11 +144,23 @@ impl<S: GenServer> Actor for Runner<S> {
         outcome.clone()?;
         let mut context = Context::new(process.clone(), options.hibernate_after);
         drop(options);
+        let args = match begin {
+            Begin::Init(args) => args,
+            Begin::Body(body) => {
+                half_started.started = true;
+                return Ok(Running {
+                    server: None,
+                    context,
+                    first: Some(First::Body(body)),
+                });
+            }
+        };
         let init = guarded(S::init(args, &mut context));
         let (server, first) = match on_behalf_of(process.clone(), init).await {
             Ok(Init::Ok(server)) => (server, Next::Go),
             Ok(Init::Continue(server, message)) => (server, Next::Continue(message)),
             Ok(Init::Timeout(server, limit)) => (server, Next::Timeout(limit)),
+            Ok(Init::TimeoutAt(server, when)) => (server, Next::TimeoutAt(when)),
             Ok(Init::Hibernate(server)) => (server, Next::Hibernate),
             Ok(Init::Ignore) => {
                 drop(context);
@@ -151,7 +178,7 @@ impl<S: GenServer> Actor for Runner<S> {
         Ok(Running {
             server: Some(server),
             context,
-            first: Some(first),
+            first: Some(First::Next(first)),
         })
     }
 
@@ -161,15 +188,18 @@ impl<S: GenServer> Actor for Runner<S> {
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
         match running.first.take() {
-            None | Some(Next::Go) => {
-                running.context.rest();
-                Ok(())
-            }
-            Some(first) => {
+            None | Some(First::Next(Next::Go)) => {}
+            Some(First::Next(first)) => {
                 let process = running.context.process.clone();
-                Box::pin(on_behalf_of(process, running.run(Step::Decided(first)))).await
+                Box::pin(on_behalf_of(process, running.run(Step::Decided(first)))).await?;
+            }
+            Some(First::Body(body)) => {
+                let process = running.context.process.clone();
+                Box::pin(on_behalf_of(process, running.enter(body))).await?;
             }
         }
+        running.context.rest();
+        Ok(())
     }
 
     // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
@@ -198,6 +228,10 @@ fn publish(
         return Err(StartError::Failed(ExitReason::Shutdown));
     }
     if let Some(name) = &options.name {
+        if is_reserved(name) {
+            let why = ExitReason::error(NameError::Reserved);
+            return Err(StartError::Failed(why));
+        }
         node.claim_name(name, process.pid)
             .map_err(StartError::AlreadyStarted)?;
         // It has none yet, and nobody can have ended it.
@@ -262,11 +296,18 @@ impl<S: GenServer> Running<S> {
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
         loop {
+            let shuffle = self.context.process.node.shuffle();
+            if shuffle.is_on() {
+                shuffle.pass().await;
+            }
+            let taken = self.context.process.take::<S>();
+            // Looked at after the taking: what was sent after an exit signal cannot be taken
+            // without that signal being visible.
             if self.context.process.is_condemned() {
-                // Nothing sent after the exit signal may be handled; ractor drops us here.
+                // Ractor drops us here.
                 return std::future::pending().await;
             }
-            let Some(envelope) = self.context.process.take::<S>() else {
+            let Some(envelope) = taken else {
                 self.context.rest();
                 return Ok(());
             };
@@ -278,8 +319,13 @@ impl<S: GenServer> Running<S> {
 
     /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
-        if self.context.process.is_observed() {
-            let process = &self.context.process;
+        if let Envelope::Signal(Signal::Pass(_)) = envelope {
+            return Ok(());
+        }
+        let process = &self.context.process;
+        process.begin_item();
+        // What is asked of the runtime itself is no message: it is not counted either.
+        if process.is_observed() && !matches!(envelope, Envelope::System(_)) {
             process.observe(Direction::Received, process.pid, envelope.name());
         }
         self.context.debug_in(&envelope, self.server.as_ref());
@@ -303,6 +349,28 @@ impl<S: GenServer> Running<S> {
             },
         };
         self.run(step).await
+    }
+
+    /// Runs a body, and becomes the server it gives.
+    async fn enter(&mut self, body: Body<S>) -> Result<(), ActorProcessingErr> {
+        let context = &mut self.context;
+        let entered = guarded(async { body(context).await }).await;
+        match entered {
+            Ok(Enter::Server(server, next)) => {
+                self.server = Some(server);
+                self.run(Step::Decided(next)).await
+            }
+            Ok(Enter::Named(name, server, next)) => {
+                let process = &self.context.process;
+                if process.node.whereis(&name) != Some(process.pid) {
+                    let why = format!("the process is not registered as {name}");
+                    return self.end(ExitReason::error(why)).await;
+                }
+                self.server = Some(server);
+                self.run(Step::Decided(next)).await
+            }
+            Ok(Enter::Stop(reason)) | Err(reason) => self.end(reason).await,
+        }
     }
 
     /// Calls the behaviour until it wants to wait or to end.
@@ -330,6 +398,10 @@ impl<S: GenServer> Running<S> {
             }
         })
         .await;
+        if context.process.is_condemned() {
+            // It has sent an exit signal to itself: what it wanted to do next does not count.
+            return std::future::pending().await;
+        }
         match outcome {
             Ok(Next::Go | Next::Continue(_)) => Ok(()),
             Ok(Next::Timeout(limit)) => {
@@ -375,13 +447,17 @@ impl<S: GenServer> Running<S> {
             return;
         }
         let report = (!reason.is_normal_for_transient() || process.is_condemned())
-            .then(|| self.context.crash_report(self.server.as_ref()));
+            .then(|| self.context.crash_report(self.server.as_ref(), &reason));
         self.server = None;
+        let expected = reason.clone();
         let reason = process.finish(reason);
         if !reason.is_normal_for_transient() {
             process.node.counters().crashed();
             if let Some(mut report) = report {
-                report.reason = reason;
+                if reason != expected {
+                    // It was shot meanwhile.
+                    report.reason = reason;
+                }
                 process.node.report(&Report::Crash(report));
             }
         }

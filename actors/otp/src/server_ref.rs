@@ -75,17 +75,14 @@ enum Slot<T> {
     /// To a caller of this node.
     Near(oneshot::Sender<Answer<T>>),
     /// Back over a connection.
-    Far(Box<dyn FnOnce(Answer<T>) + Send>),
+    Far(Box<dyn FnOnce(Answer<T>) + Send + Sync>),
 }
 
 /// What became of a request.
 pub(crate) enum Answer<T> {
     Reply(T),
-    /// Dropped unanswered; `panicking` tells that a panic unwound through the handle, in which
-    /// case the server is about to end even if it is not marked so yet.
-    Dropped {
-        panicking: bool,
-    },
+    /// Dropped unanswered: the server is about to end, or it forgot.
+    Dropped,
     /// The server was not there, or has ended. Only from another node.
     Ended(CallError),
 }
@@ -98,7 +95,7 @@ impl<T> From<T> {
         }
     }
 
-    fn far(slot: impl FnOnce(Answer<T>) + Send + 'static) -> From<T> {
+    fn far(slot: impl FnOnce(Answer<T>) + Send + Sync + 'static) -> From<T> {
         From {
             slot: Some(Slot::Far(Box::new(slot))),
             caller: crate::panics::current_pid(),
@@ -135,8 +132,7 @@ impl<T> From<T> {
 
 impl<T> Drop for From<T> {
     fn drop(&mut self) {
-        let panicking = std::thread::panicking();
-        self.answer(Answer::Dropped { panicking });
+        self.answer(Answer::Dropped);
     }
 }
 

@@ -7,6 +7,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{Down, GenServer};
 use crate::pid::{Pid, RequestRef};
@@ -37,12 +39,12 @@ impl<S: GenServer> Envelope<S> {
 /// The runtime's own mailbox items. None of them is refused by a full mailbox, except
 /// [`Signal::Raw`], which is a message.
 pub(crate) enum Signal {
-    /// An exit signal which the receiver traps. `linked` tells it came through a link, in which
-    /// case it counts only while that link still exists when the receiver reaches it.
+    /// An exit signal which the receiver traps. One that came through a link carries the
+    /// receiver's id of that link: it is void if the receiver has unlinked when it reaches it.
     Exit {
         from: Pid,
         reason: ExitReason,
-        linked: bool,
+        link: Option<u32>,
         /// The sender started the receiver: then the receiver ends, whatever it traps.
         of_parent: bool,
     },
@@ -63,6 +65,8 @@ pub(crate) enum Signal {
     },
     /// A node was connected to, or lost.
     Node { name: Arc<str>, up: bool },
+    /// Nothing; somebody wants to know when the step before it is over.
+    Pass(oneshot::Sender<()>),
     /// An untyped message.
     Raw(Box<dyn Any + Send>),
 }
@@ -71,7 +75,7 @@ impl Signal {
     /// Whether a suspended process handles it.
     pub(crate) fn is_system(&self) -> bool {
         match self {
-            Signal::Stop { .. } => true,
+            Signal::Stop { .. } | Signal::Pass(_) => true,
             Signal::Exit { of_parent, .. } => *of_parent,
             _ => false,
         }
@@ -89,6 +93,7 @@ impl Signal {
             Signal::Spawned { .. } => "spawn_reply",
             Signal::Node { up: true, .. } => "nodeup",
             Signal::Node { up: false, .. } => "nodedown",
+            Signal::Pass(_) => "pass",
             Signal::Raw(_) => "message",
         }
     }

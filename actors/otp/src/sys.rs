@@ -29,6 +29,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -216,6 +217,12 @@ pub struct Event {
     pub message: &'static str,
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "got {}", self.message)
+    }
+}
+
 /// Sees every event, with the state before it is handled. `false` takes it out again.
 type DebugFunction<S> = Box<dyn FnMut(Event, &S) -> bool + Send>;
 
@@ -260,10 +267,7 @@ impl<S: GenServer> Debug<S> {
     }
 
     pub(crate) fn log_lines(&self) -> Vec<String> {
-        let events = self.log.iter();
-        events
-            .map(|event| format!("got {}", event.message))
-            .collect()
+        self.log.iter().map(ToString::to_string).collect()
     }
 }
 

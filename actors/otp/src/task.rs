@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::options::Options;
 use crate::pid::Pid;
 use crate::process::Process;
-use crate::runner::{HalfStarted, Published, Runner, Slot, Start};
+use crate::runner::{self, HalfStarted, Published, Runner, Slot, Start};
 
 /// A running task. Awaiting it gives the value, or the reason why there is none. Dropping it lets
 /// the task run on.
@@ -84,7 +84,7 @@ where
         node: node.clone(),
         pid: Some(pid),
         parent: parent.cloned(),
-        args: work as BoxFuture<'static, ()>,
+        begin: runner::Begin::Init(work as BoxFuture<'static, ()>),
         options: options.clone(),
         // Without the parent: the link of a task fires even if it is killed before it begins.
         half_started: HalfStarted::new(slot.clone(), None),

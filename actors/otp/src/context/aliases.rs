@@ -12,7 +12,8 @@ pub enum AliasMode {
     Explicit,
     /// With the first message that reaches it (`reply`).
     Reply,
-    /// With its monitor: when that is taken back, or its DOWN is handled (`demonitor`).
+    /// With its monitor: when that is taken back, or its DOWN has arrived in the mailbox
+    /// (`demonitor`).
     Demonitor,
     /// With its monitor, or with the first message, which takes the monitor back as well
     /// (`reply_demonitor`).
@@ -45,7 +46,12 @@ impl<S: GenServer> Context<S> {
     /// `{alias, Mode}`).
     pub fn monitor_alias(&mut self, pid: Pid, mode: AliasMode) -> (MonitorRef, Alias) {
         let monitor = self.monitor(pid);
-        let alias = self.activate(mode, Some(monitor), false);
+        let alias = if pid == self.pid() {
+            // Watching oneself never fires, but the address is good.
+            self.activate(mode, Some(monitor), false)
+        } else {
+            self.alias_on(monitor, mode)
+        };
         (monitor, alias)
     }
 
@@ -74,11 +80,15 @@ impl<S: GenServer> Context<S> {
         Alias { pid, id }
     }
 
-    /// The monitor is gone: an alias that hangs on it goes with it.
-    pub(crate) fn deactivate_alias_of(&mut self, monitor: MonitorRef) {
-        for id in self.node().aliases_of(monitor, &self.process.aliases()) {
-            self.process.forget_alias(id);
-            self.node().remove_alias(id);
+    /// Makes an alias that is tied to a monitor which exists, such as that of
+    /// [`Context::spawn_request`]. If the monitor has fired or was taken back already, an alias
+    /// that goes with it is inactive from the start.
+    pub fn alias_on(&mut self, monitor: MonitorRef, mode: AliasMode) -> Alias {
+        let alias = self.activate(mode, Some(monitor), false);
+        // Looked at afterwards, so that a DOWN in between finds the alias or is found.
+        if !self.process.is_watching(monitor) {
+            self.process.drop_aliases_of(monitor);
         }
+        alias
     }
 }

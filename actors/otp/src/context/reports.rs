@@ -35,12 +35,11 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// What is known now, while the state is still there. The reason is filled in when it is
-    /// final.
-    pub(crate) fn crash_report(&self, server: Option<&S>) -> Box<CrashReport> {
+    /// What is known now, while the state is still there.
+    pub(crate) fn crash_report(&self, server: Option<&S>, reason: &ExitReason) -> Box<CrashReport> {
         let process = &self.process;
         let load = process.mailbox().load();
-        let status = self.status(server, None);
+        let status = self.status(server, Some(reason.clone()));
         let mut ancestors = Vec::new();
         let mut next = process.parent;
         while let Some(parent) = next
@@ -54,7 +53,7 @@ impl<S: GenServer> Context<S> {
             name: process.name(),
             label: process.label(),
             server: std::any::type_name::<S>(),
-            reason: ExitReason::Normal,
+            reason: status.reason.unwrap_or_else(|| reason.clone()),
             ancestors,
             links: process.links(),
             mailbox_len: load.len,

@@ -43,6 +43,9 @@ impl Default for SpawnOptions {
     }
 }
 
+/// Why a linked process ends whose requester has given it up, as [`ExitReason::Custom`].
+const ABANDONED: &str = "abandoned";
+
 /// One request on its way.
 #[derive(Clone)]
 struct Request {
@@ -57,49 +60,76 @@ impl Request {
     fn settle(&self, child: &Arc<Process>) {
         let requester = self.requester.pid;
         if self.how.link {
-            child.add_link(requester);
             child.node.note_link(child.pid, requester);
+            child.add_link(requester);
         }
         if let Some(monitor) = self.monitor {
-            child.add_watcher(monitor, requester);
             child.node.note_watched(monitor, requester, child.pid);
+            child.add_watcher(monitor, requester);
         }
         let (this, pid) = (self.clone(), child.pid);
         let home = self.requester.node.clone();
         child.node.post(&home, Box::new(move |_| this.arrived(pid)));
     }
 
-    /// On the node of the requester.
+    /// On the node of the requester: the process exists.
     fn arrived(&self, child: Pid) {
         let requester = &self.requester;
+        let home = &requester.node;
+        home.forget_request(child, self.request);
+        if !requester.remove_request(self.request) {
+            return self.unwanted(child);
+        }
         if self.how.link {
+            home.note_link(requester.pid, child);
             if !requester.add_link(child) {
-                // The requester has ended: its end is that of the process it asked for.
-                let reason = requester.exit_reason().unwrap_or(ExitReason::NoProc);
-                let home = &requester.node;
-                home.deliver_exit(requester.pid, child, &reason, true);
-                return;
+                return self.unwanted(child);
             }
-            requester.node.note_link(requester.pid, child);
         }
         if let Some(monitor) = self.monitor {
-            requester.add_watching(monitor, child, None, false);
-            requester.node.note_watching(monitor, requester.pid, child);
+            home.note_watching(monitor, requester.pid, child);
+            if !requester.found_watched(monitor, child) {
+                // Taken back before there was anything to watch.
+                home.remove_watcher(monitor, requester.pid, child);
+            }
         }
-        self.answer(Ok(child));
+        if self.how.reply_success {
+            self.tell(Ok(child));
+        }
     }
 
-    fn answer(&self, result: Result<Pid, StartError>) {
-        let wanted = match &result {
-            Ok(_) => self.how.reply_success,
-            Err(_) => self.how.reply_failure,
-        };
-        if wanted {
-            let request = self.request;
-            self.requester.signal(Signal::Spawned { request, result });
-        } else {
-            self.requester.remove_request(self.request);
+    /// The requester has ended, or has given the request up.
+    fn unwanted(&self, child: Pid) {
+        let requester = &self.requester;
+        let home = &requester.node;
+        if self.how.link {
+            let reason = requester.exit_reason();
+            let reason = reason.unwrap_or_else(|| ExitReason::Custom(ABANDONED.into()));
+            home.deliver_exit(requester.pid, child, &reason, true);
         }
+        if let Some(monitor) = self.monitor {
+            requester.cancel_watching(monitor, true);
+            home.remove_watcher(monitor, requester.pid, child);
+        }
+    }
+
+    /// On the node of the requester: there is no process. Nothing is done the second time.
+    fn failed(&self, error: StartError) {
+        let requester = &self.requester;
+        if !requester.remove_request(self.request) {
+            return;
+        }
+        if let Some(monitor) = self.monitor {
+            requester.cancel_watching(monitor, true);
+        }
+        if self.how.reply_failure {
+            self.tell(Err(error));
+        }
+    }
+
+    fn tell(&self, result: Result<Pid, StartError>) {
+        let request = self.request;
+        self.requester.signal(Signal::Spawned { request, result });
     }
 }
 
@@ -123,7 +153,16 @@ impl<S: GenServer> Context<S> {
             how,
         };
         let refs = (request.request, request.monitor);
+        if self.process.is_fenced() {
+            home.counters().fenced();
+            return refs;
+        }
         self.process.add_request(request.request);
+        if let Some(monitor) = request.monitor {
+            // From now on it can be taken back; what it watches is not known yet.
+            let nobody = node.outside();
+            self.process.add_watching(monitor, nobody, None, false);
+        }
         let visible = Arc::new(AtomicBool::new(false));
         let settled = {
             let (request, visible) = (request.clone(), visible.clone());
@@ -139,30 +178,38 @@ impl<S: GenServer> Context<S> {
             let target = target.clone();
             tokio::spawn(async move {
                 let back = target.clone();
-                let started = start_process::<C>(target, parent, args, options).await;
+                let started = start_process::<C>(target.clone(), parent, args, options).await;
                 // What became visible has its answer; how it ends is for link and monitor.
                 if let Err(error) = started
                     && !visible.load(Ordering::Acquire)
                 {
                     let home = request.requester.node.clone();
-                    back.post(&home, Box::new(move |_| request.answer(Err(error))));
+                    let answer = move |home: &Node| {
+                        home.forget_request(back.outside(), request.request);
+                        request.failed(error);
+                    };
+                    target.post(&home, Box::new(answer));
                 }
             });
         };
-        if !home.post(node, Box::new(begin)) {
-            unreachable.answer(Err(StartError::Failed(ExitReason::NoConnection)));
+        let lost = {
+            let request = unreachable.clone();
+            move || request.failed(StartError::Failed(ExitReason::NoConnection))
+        };
+        // If it is noted and then lost, the loss answers it.
+        if home.note_request(node.outside(), unreachable.request, lost) {
+            home.post(node, Box::new(begin));
+        } else {
+            unreachable.failed(StartError::Failed(ExitReason::NoConnection));
         }
         refs
     }
 
-    /// Gives up on a request (`spawn_request_abandon/1`): its answer is dropped. Returns `false`
-    /// if it was answered already.
+    /// Gives up on a request (`spawn_request_abandon/1`): no answer comes. If the process is
+    /// started nevertheless it has no monitor, and it ends, as `abandoned`, if it was to be
+    /// linked. Returns `false` if the request was answered already: the answer waits in the
+    /// mailbox then, or was handled.
     pub fn abandon_spawn_request(&mut self, request: RequestRef) -> bool {
-        self.take_request(request)
-    }
-
-    /// Whether a request is still open; it is not any more.
-    pub(crate) fn take_request(&mut self, request: RequestRef) -> bool {
         self.process.remove_request(request)
     }
 }

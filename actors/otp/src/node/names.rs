@@ -8,6 +8,7 @@ use dashmap::mapref::entry::Entry;
 use thiserror::Error;
 
 use crate::context::{ActiveAlias, AliasMode};
+use crate::distribution::Address;
 use crate::node::Node;
 use crate::pid::{Alias, MonitorRef, Pid};
 
@@ -34,12 +35,17 @@ pub enum NameError {
     NotRegistered,
 }
 
+/// Whether nobody can have this name.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 impl Node {
     /// Gives a name to a process (`register/2`). It is free again when the process ends, before
     /// anybody learns of the end.
     pub fn register(&self, name: impl Into<Arc<str>>, pid: Pid) -> Result<(), NameError> {
         let name = name.into();
-        if RESERVED.contains(&&*name) {
+        if is_reserved(&name) {
             return Err(NameError::Reserved);
         }
         let process = self.process(pid).ok_or(NameError::NoProc)?;
@@ -74,6 +80,18 @@ impl Node {
         Ok(())
     }
 
+    /// Sends an untyped message to whoever has a name on a node, this one or another
+    /// (`{Name, Node} ! Message`). Nobody has it: the message is dropped. Returns whether the
+    /// node is connected, and the connection had room.
+    pub fn send_name_on(&self, node: &str, name: &str, message: Box<dyn Any + Send>) -> bool {
+        let peer = self.outside_of(node);
+        if self.is_local(peer) {
+            self.deliver_message(Address::Name(name.into()), message);
+            return true;
+        }
+        self.send_far(peer, Address::Name(name.into()), message)
+    }
+
     /// Takes a name for a process; `Err` tells who has it.
     pub(crate) fn claim_name(&self, name: &Arc<str>, pid: Pid) -> Result<(), Pid> {
         match self.inner.names.entry(name.clone()) {
@@ -91,7 +109,7 @@ impl Node {
     /// trace; returns whether it was passed on.
     pub fn send_alias(&self, alias: Alias, message: Box<dyn Any + Send>) -> bool {
         if !self.is_local(alias.pid) {
-            return self.send_alias_far(alias, message);
+            return self.send_far(alias.pid, Address::Alias(alias), message);
         }
         let Some(active) = self.inner.aliases.get(&alias.id) else {
             self.counters().dropped();

@@ -2,11 +2,15 @@
 //! told over the connection to its node.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use crate::distribution::{Parcel, Task};
+use crate::distribution::{Address, Parcel, Task};
 use crate::exit_reason::ExitReason;
 use crate::node::Node;
-use crate::pid::{Alias, MonitorRef, Pid};
+use crate::observer::Direction;
+use crate::panics;
+use crate::pid::{MonitorRef, Pid, RequestRef};
+use crate::process::Process;
 
 impl Node {
     /// Passes an exit signal on.
@@ -51,27 +55,44 @@ impl Node {
         }
     }
 
-    /// The other side of a link; `Err` tells why there is none.
-    pub(crate) fn link_with(&self, from: Pid, to: Pid) -> Result<(), ExitReason> {
+    /// Both sides of a link that a local process asks for; `Err` tells why there is none.
+    pub(crate) fn link_with(
+        &self,
+        process: &Process,
+        to: Pid,
+        urgent: bool,
+    ) -> Result<(), ExitReason> {
         if self.is_local(to) {
-            let linked = self.process(to).is_some_and(|peer| peer.add_link(from));
+            let linked = match self.process(to) {
+                Some(peer) => process.link_with(&peer, urgent),
+                // It has just ended, and the EXIT of the link there is is on its way.
+                None => process.is_linked(to),
+            };
             return linked.then_some(()).ok_or(ExitReason::NoProc);
         }
         let connection = self.connection_of(to).ok_or(ExitReason::NoConnection)?;
-        if !connection.note_link(from, to) {
+        process.add_own_link(to, urgent);
+        if !connection.note_link(process.pid, to) {
             return Err(ExitReason::NoConnection);
         }
+        let from = process.pid;
         connection.send(Parcel::Link { from, to });
         Ok(())
     }
 
-    pub(crate) fn unlink_from(&self, from: Pid, to: Pid) {
+    /// Both sides of a link are gone.
+    pub(crate) fn unlink_from(&self, process: &Process, to: Pid) {
         if self.is_local(to) {
-            if let Some(peer) = self.process(to) {
-                peer.remove_link(from);
+            match self.process(to) {
+                Some(peer) => process.unlink_from(&peer),
+                None => drop(process.remove_link(to)),
             }
-        } else if let Some(connection) = self.connection_of(to) {
-            connection.forget_link(from, to);
+            return;
+        }
+        process.remove_link(to);
+        if let Some(connection) = self.connection_of(to) {
+            let from = process.pid;
+            connection.begin_unlink(from, to);
             connection.send(Parcel::Unlink { from, to });
         }
     }
@@ -116,32 +137,89 @@ impl Node {
         }
     }
 
-    /// Sends an untyped message.
-    pub(crate) fn send_from(&self, from: Pid, to: Pid, message: Box<dyn Any + Send>) -> bool {
-        let _ = from;
-        if self.is_local(to) {
-            let Some(process) = self.process(to) else {
-                self.counters().dropped();
-                return false;
-            };
-            return process.send_raw(message, false);
+    /// Watches whoever has a name on another node.
+    pub(crate) fn watch_name(
+        &self,
+        monitor: MonitorRef,
+        watcher: Pid,
+        node: Pid,
+        name: Arc<str>,
+    ) -> Result<(), ExitReason> {
+        let connection = self.connection_of(node).ok_or(ExitReason::NoConnection)?;
+        if !connection.note_watching(monitor, watcher, node) {
+            return Err(ExitReason::NoConnection);
         }
-        match self.connection_of(to) {
-            Some(connection) => connection.send(Parcel::Raw { to, message }),
-            None => {
-                self.counters().dropped();
-                false
-            }
+        connection.send(Parcel::MonitorName {
+            monitor,
+            watcher,
+            name,
+        });
+        Ok(())
+    }
+
+    /// Sends an untyped message.
+    pub(crate) fn send_raw(&self, to: Pid, message: Box<dyn Any + Send>) -> bool {
+        if !self.is_local(to) {
+            return self.send_far(to, Address::Pid(to), message);
+        }
+        let Some(process) = self.process(to) else {
+            self.counters().dropped();
+            return false;
+        };
+        process.send_raw(message, false)
+    }
+
+    /// Sends an untyped message to another node; `peer` is any pid of it.
+    pub(crate) fn send_far(&self, peer: Pid, to: Address, message: Box<dyn Any + Send>) -> bool {
+        if self.sends_are_watched() && !self.note_send(peer, || "message") {
+            return true;
+        }
+        let Some(connection) = self.connection_of(peer) else {
+            self.counters().dropped();
+            return false;
+        };
+        let sent = connection.send(Parcel::Raw { to, message });
+        if !sent {
+            self.counters().refused();
+        }
+        sent
+    }
+
+    /// Hands over a message of another node.
+    pub(crate) fn deliver_message(&self, to: Address, message: Box<dyn Any + Send>) {
+        match to {
+            Address::Pid(pid) => drop(self.send_raw(pid, message)),
+            Address::Alias(alias) => drop(self.send_alias(alias, message)),
+            Address::Name(name) => match self.whereis(&name) {
+                Some(pid) => drop(self.send_raw(pid, message)),
+                None => self.counters().dropped(),
+            },
         }
     }
 
-    pub(crate) fn send_alias_far(&self, alias: Alias, message: Box<dyn Any + Send>) -> bool {
-        match self.connection_of(alias.pid) {
-            Some(connection) => connection.send(Parcel::Task(Box::new(move |node| {
-                node.send_alias(alias, message);
-            }))),
-            None => false,
+    /// Tells those who follow the sender; `false` if the sender has been replaced.
+    pub(crate) fn note_send(&self, to: Pid, name: impl FnOnce() -> &'static str) -> bool {
+        let Some(sender) = panics::current() else {
+            return true;
+        };
+        if sender.is_fenced() {
+            self.counters().fenced();
+            return false;
         }
+        if sender.is_observed() {
+            sender.observe(Direction::Sent, to, name());
+        }
+        true
+    }
+
+    /// Whether the code that runs is that of a replaced process, whose doings do not count.
+    pub(crate) fn is_fenced_off(&self) -> bool {
+        let fenced = self.sends_are_watched()
+            && panics::current().is_some_and(|process| process.is_fenced());
+        if fenced {
+            self.counters().fenced();
+        }
+        fenced
     }
 
     // ---- both sides of what is set up at once ---------------------------------------------
@@ -150,6 +228,26 @@ impl Node {
     pub(crate) fn note_link(&self, local: Pid, far: Pid) {
         if let Some(connection) = self.connection_of(far) {
             connection.note_link(local, far);
+        }
+    }
+
+    /// Notes a spawn request to the node of a pid, and what answers it if the connection is lost.
+    /// `false` if there is no connection; to itself a node needs none.
+    pub(crate) fn note_request(
+        &self,
+        peer: Pid,
+        request: RequestRef,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let connection = self.connection_of(peer);
+        let noted = connection.is_some_and(|one| one.note_request(request, lost));
+        noted || self.is_local(peer)
+    }
+
+    /// A spawn request was answered.
+    pub(crate) fn forget_request(&self, peer: Pid, request: RequestRef) {
+        if let Some(connection) = self.connection_of(peer) {
+            connection.forget_request(request);
         }
     }
 

@@ -18,7 +18,7 @@
 //! replaced for that.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,15 +38,48 @@ pub const HANDLER_REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// The clock moves on by at most so many steps at once.
 const STEPS_MAX: u32 = 3;
 
-/// What a worker thread is doing for one node.
+/// What a worker thread is doing for one node. The thread alone writes, except for `reported`.
 #[derive(Default)]
 struct Slot {
+    /// Odd while the thread changes the two below, which belong together: read in between, the
+    /// start of one poll and the process of another would make a handler that holds its worker.
+    version: AtomicU32,
     /// The serial of the process whose code runs; 0 for none.
     serial: AtomicU64,
     /// Since when, on the node's clock.
     since: AtomicU32,
-    /// The serial that was reported last, so that it is reported once.
-    reported: AtomicU64,
+    /// The version that was reported last, so that each poll is reported once.
+    reported: AtomicU32,
+}
+
+impl Slot {
+    /// Who runs, and since when. For the thread itself.
+    fn get(&self) -> (u64, u32) {
+        let serial = self.serial.load(Ordering::Relaxed);
+        (serial, self.since.load(Ordering::Relaxed))
+    }
+
+    /// Notes who runs, and since when.
+    fn set(&self, (serial, since): (u64, u32)) {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.since.store(since, Ordering::Relaxed);
+        self.serial.store(serial, Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    /// Who runs, since when, and the version that says so, for another thread; `None` if it
+    /// changes just now.
+    fn look(&self) -> Option<(u64, u32, u32)> {
+        let before = self.version.load(Ordering::Acquire);
+        let (serial, since) = self.get();
+        fence(Ordering::Acquire);
+        let same = before == self.version.load(Ordering::Relaxed);
+        (same && before.is_multiple_of(2)).then_some((serial, since, before))
+    }
 }
 
 /// The slots of a node's workers, and the limits.
@@ -96,14 +129,12 @@ impl Watchdog {
         let replace_after = self.replace_after_ms.load(Ordering::Relaxed);
         let slots = self.slots.lock();
         let looks = slots.iter().filter_map(|slot| {
-            let serial = slot.serial.load(Ordering::Acquire);
-            let held = self.clock.since_ms(slot.since.load(Ordering::Relaxed));
+            let (serial, since, version) = slot.look()?;
+            let held = self.clock.since_ms(since);
             let replace = replace_after > 0 && held >= replace_after;
-            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != serial;
-            // The poll may have ended between the two readings.
-            let still = slot.serial.load(Ordering::Acquire) == serial;
-            (serial != 0 && still && (replace || report)).then(|| {
-                slot.reported.store(serial, Ordering::Relaxed);
+            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != version;
+            (serial != 0 && (replace || report)).then(|| {
+                slot.reported.store(version, Ordering::Relaxed);
                 Stuck {
                     serial,
                     held: Duration::from_millis(held),
@@ -114,38 +145,45 @@ impl Watchdog {
         looks.collect()
     }
 
-    /// This thread's slot.
-    fn slot(self: &Arc<Watchdog>) -> Arc<Slot> {
+    /// Notes in this thread's slot who runs, and since when; tells what was noted before.
+    fn note(self: &Arc<Watchdog>, now: (u64, u32)) -> (u64, u32) {
         SLOTS.with(|slots| {
             let mut slots = slots.borrow_mut();
-            let of_this = |watchdog: &Weak<Watchdog>| watchdog.as_ptr() == Arc::as_ptr(self);
-            match slots.iter().position(|(watchdog, _)| of_this(watchdog)) {
-                Some(0) => {}
-                Some(position) => slots.swap(0, position),
-                None => {
-                    // Those of nodes that are gone.
-                    slots.retain(|(watchdog, _)| watchdog.strong_count() > 0);
-                    let slot = Arc::<Slot>::default();
-                    self.slots.lock().push(slot.clone());
-                    slots.insert(0, (Arc::downgrade(self), slot));
-                }
+            if slots.first().is_none_or(|(one, _)| !self.is(one)) {
+                self.bring_to_front(&mut slots);
             }
-            slots[0].1.clone()
+            let slot = &slots[0].1;
+            let before = slot.get();
+            slot.set(now);
+            before
         })
+    }
+
+    fn is(self: &Arc<Watchdog>, other: &Weak<Watchdog>) -> bool {
+        other.as_ptr() == Arc::as_ptr(self)
+    }
+
+    /// Makes this node's slot the first of the thread's.
+    #[cold]
+    fn bring_to_front(self: &Arc<Watchdog>, slots: &mut Vec<(Weak<Watchdog>, Arc<Slot>)>) {
+        match slots.iter().position(|(one, _)| self.is(one)) {
+            Some(position) => slots.swap(0, position),
+            None => {
+                // Those of nodes that are gone.
+                slots.retain(|(watchdog, _)| watchdog.strong_count() > 0);
+                let slot = Arc::<Slot>::default();
+                self.slots.lock().push(slot.clone());
+                slots.insert(0, (Arc::downgrade(self), slot));
+            }
+        }
     }
 
     /// Runs one poll of a process' code.
     pub(crate) fn watch<T>(self: &Arc<Watchdog>, pid: Pid, poll: impl FnOnce() -> T) -> T {
-        let slot = self.slot();
         // The `init` of a child is polled by its starter: the outer poll goes on afterwards.
-        let outer = slot.serial.load(Ordering::Relaxed);
-        let outer_since = slot.since.load(Ordering::Relaxed);
-        slot.since.store(self.clock.now(), Ordering::Relaxed);
-        slot.serial.store(pid.serial(), Ordering::Release);
+        let outer = self.note((pid.serial(), self.clock.now()));
         let result = poll();
-        slot.since.store(outer_since, Ordering::Relaxed);
-        slot.serial.store(outer, Ordering::Release);
-        slot.reported.store(0, Ordering::Relaxed);
+        self.note(outer);
         result
     }
 }
@@ -184,3 +222,6 @@ pub(crate) fn spawn(
         tracing::error!(%error, "no watchdog: handlers that do not come back will not be found");
     }
 }
+
+#[cfg(test)]
+mod tests;

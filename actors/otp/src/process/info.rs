@@ -57,6 +57,8 @@ pub struct ProcessInfo {
     pub mailbox_age_ms: u64,
     /// How many items it has taken from its mailbox.
     pub handled: u64,
+    /// How many milliseconds it has been at the item it handles; 0 if it waits.
+    pub busy_ms: u64,
     /// The process which started it.
     pub parent: Option<Pid>,
     /// The processes it is linked to.
@@ -72,6 +74,12 @@ pub struct ProcessInfo {
 }
 
 impl Process {
+    /// It begins with the next item.
+    pub(crate) fn begin_item(&self) {
+        let now = self.node.now();
+        self.flags.busy_since.store(now, Ordering::Relaxed);
+    }
+
     /// Everything at once; `None` if it has ended.
     pub(crate) fn info(&self) -> Option<ProcessInfo> {
         let load = self.mailbox.load();
@@ -102,8 +110,14 @@ impl Process {
             mailbox_bytes: load.bytes,
             mailbox_age_ms: load.oldest_ms,
             handled: load.taken,
+            busy_ms: if load.awake {
+                let since = self.flags.busy_since.load(Ordering::Relaxed);
+                self.node.clock().since_ms(since)
+            } else {
+                0
+            },
             parent: self.parent,
-            links: state.links.iter().copied().collect(),
+            links: state.links.keys().copied().collect(),
             monitors: tables.map_or(Vec::new(), |tables| {
                 let live = tables.watching.values().filter(|one| !one.delivered);
                 live.map(|watching| watching.target).collect()

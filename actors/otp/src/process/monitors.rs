@@ -43,6 +43,31 @@ impl Process {
         }
     }
 
+    /// A monitor that was set before its target was known has got one; `false` if it was taken
+    /// back meanwhile.
+    pub(crate) fn found_watched(&self, monitor: MonitorRef, target: Pid) -> bool {
+        let mut state = self.state.lock();
+        let tables = state.tables.as_mut();
+        let watching = tables.and_then(|tables| tables.watching.get_mut(&monitor));
+        watching.map(|watching| watching.target = target).is_some()
+    }
+
+    /// Whether a monitor still waits for the end of its process.
+    pub(crate) fn is_watching(&self, monitor: MonitorRef) -> bool {
+        let state = self.state.lock();
+        let tables = state.tables.as_ref();
+        let watching = tables.and_then(|tables| tables.watching.get(&monitor));
+        watching.is_some_and(|watching| !watching.delivered)
+    }
+
+    /// Takes back the aliases that hang on a monitor and go with it.
+    pub(crate) fn drop_aliases_of(&self, monitor: MonitorRef) {
+        for id in self.node.aliases_of(monitor, &self.aliases()) {
+            self.forget_alias(id);
+            self.node.remove_alias(id);
+        }
+    }
+
     /// Receives the news that a watched process ended.
     pub(crate) fn down_signal(&self, monitor: MonitorRef, pid: Pid, reason: ExitReason) {
         let (name, urgent) = {
@@ -58,6 +83,8 @@ impl Process {
                 _ => return,
             }
         };
+        // From here on it can have no more to say through them.
+        self.drop_aliases_of(monitor);
         self.signal_with(Signal::Down(down(monitor, pid, name, reason)), urgent);
     }
 

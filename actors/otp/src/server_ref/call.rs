@@ -28,7 +28,6 @@ pub(crate) enum Sent<T> {
         answer: oneshot::Receiver<Answer<T>>,
     },
     Far {
-        process: Arc<Process>,
         connection: Arc<Connection>,
         answers: mpsc::UnboundedReceiver<Answer<T>>,
     },
@@ -134,7 +133,6 @@ impl<S: GenServer> ServerRef<S> {
             });
         })));
         let mut sent = Sent::Far {
-            process: self.process.clone(),
             connection,
             answers,
         };
@@ -175,17 +173,14 @@ impl<S: GenServer> ServerRef<S> {
             .ok_or(CallError::NodeDown)?;
         let (sender, answers) = mpsc::unbounded_channel();
         let home = origin.clone();
-        let back = {
-            let (far, home, sender) = (self.process.node.clone(), home.clone(), sender.clone());
-            move |answer: Answer<T>| {
-                far.post(&home, Box::new(move |_| drop(sender.send(answer))));
+        let (far, back, sender_back) = (self.process.node.clone(), home.clone(), sender.clone());
+        // Used when the handle is dropped unanswered, dropped when it is answered.
+        let (forgotten, open) = oneshot::channel::<()>();
+        let from = From::far(move |answer| match answer {
+            Answer::Dropped => drop(forgotten.send(())),
+            answer => {
+                far.post(&back, Box::new(move |_| drop(sender_back.send(answer))));
             }
-        };
-        // Dropped with the handle: then nobody needs to wait for the end any more.
-        let (answered, open) = oneshot::channel::<()>();
-        let from = From::far(move |answer| {
-            back(answer);
-            drop(answered);
         });
         let message = request(from);
         let process = self.process.clone();
@@ -199,11 +194,15 @@ impl<S: GenServer> ServerRef<S> {
             tokio::spawn(async move {
                 let ended = match refused {
                     Some(refused) => refused,
-                    None => {
-                        // Answered and ended: the answer is on its way already.
-                        let _ = open.await;
-                        CallError::Exit(process.wait().await)
-                    }
+                    None => tokio::select! {
+                        biased;
+                        forgotten = open => match forgotten {
+                            Ok(()) => unanswered_by(&process).await,
+                            // The answer is on its way.
+                            Err(_) => return,
+                        },
+                        reason = process.wait() => CallError::Exit(reason),
+                    },
                 };
                 peer.post(
                     &home,
@@ -212,7 +211,6 @@ impl<S: GenServer> ServerRef<S> {
             });
         })));
         Ok(Sent::Far {
-            process: self.process.clone(),
             connection,
             answers,
         })
@@ -226,10 +224,9 @@ impl<T> Sent<T> {
         match self {
             Sent::Near { process, answer } => near(process, answer, unanswered).await,
             Sent::Far {
-                process,
                 connection,
                 answers,
-            } => far(process, connection, answers, unanswered).await,
+            } => far(connection, answers).await,
         }
     }
 }
@@ -251,40 +248,43 @@ async fn near<T>(
     match answer {
         Some(Answer::Reply(value)) => Ok(value),
         Some(Answer::Ended(error)) => Err(error),
-        Some(Answer::Dropped { panicking: false }) if !process.is_ending() => {
-            Err(CallError::NoReply)
-        }
-        Some(Answer::Dropped { .. }) | None => {
+        Some(Answer::Dropped) | None => {
             *unanswered = true;
-            Err(CallError::Exit(process.wait().await))
+            Err(unanswered_by(process).await)
         }
     }
 }
 
+/// Why a server dropped a request unanswered: because it ends, or it just did. Only the end of the
+/// step in which it did so tells, so this waits for that.
+async fn unanswered_by(process: &Process) -> CallError {
+    let (passed, step) = oneshot::channel();
+    // Dropped when the server comes to it, or when it has ended.
+    process.signal_urgently(Signal::Pass(passed));
+    let _ = step.await;
+    if process.is_ending() {
+        CallError::Exit(process.wait().await)
+    } else {
+        CallError::NoReply
+    }
+}
+
 async fn far<T>(
-    process: &Process,
     connection: &Connection,
     answers: &mut mpsc::UnboundedReceiver<Answer<T>>,
-    unanswered: &mut bool,
 ) -> Result<T, CallError> {
-    loop {
-        let answer = tokio::select! {
-            biased;
-            answer = answers.recv() => answer,
-            () = connection.lost() => return Err(CallError::NodeDown),
-        };
-        match answer {
-            Some(Answer::Reply(value)) => return Ok(value),
-            Some(Answer::Ended(error)) => return Err(error),
-            Some(Answer::Dropped { panicking: false }) if !process.is_ending() => {
-                return Err(CallError::NoReply);
-            }
-            Some(Answer::Dropped { .. }) => *unanswered = true,
-            // What would have brought the answer was lost with the connection.
-            None => {
-                connection.lost().await;
-                return Err(CallError::NodeDown);
-            }
+    let answer = tokio::select! {
+        biased;
+        answer = answers.recv() => answer,
+        () = connection.lost() => return Err(CallError::NodeDown),
+    };
+    match answer {
+        Some(Answer::Reply(value)) => Ok(value),
+        Some(Answer::Ended(error)) => Err(error),
+        // What would have brought the answer was lost with the connection.
+        Some(Answer::Dropped) | None => {
+            connection.lost().await;
+            Err(CallError::NodeDown)
         }
     }
 }

@@ -81,8 +81,9 @@ pub struct ChildSpec {
 }
 
 impl ChildSpec {
-    /// A permanent worker with [`DEFAULT_SHUTDOWN`]. The factory makes the arguments of each
-    /// start, restarts included.
+    /// A worker, which is restarted and stopped as its kind says ([`GenServer::RESTART`],
+    /// [`GenServer::SHUTDOWN`]): by default permanent, with [`DEFAULT_SHUTDOWN`]. The factory makes
+    /// the arguments of each start, restarts included.
     pub fn worker<S: GenServer>(
         id: impl Into<Arc<str>>,
         factory: impl Fn() -> S::Args + Send + Sync + 'static,
@@ -162,6 +163,8 @@ impl ChildSpec {
         + 'static,
     ) -> ChildSpec {
         ChildSpec::new(id.into(), std::any::type_name::<S>(), Arc::new(start))
+            .restart(S::RESTART)
+            .shutdown(S::SHUTDOWN)
     }
 
     fn new(id: Arc<str>, module: &'static str, start: StartFunction) -> ChildSpec {

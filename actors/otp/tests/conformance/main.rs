@@ -16,9 +16,11 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod gen_servers;
 mod score;
 mod supervisors;
 mod support;
+mod sys;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -29,10 +31,15 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases(), supervisors::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        score::cases(),
+        gen_servers::cases(),
+        supervisors::cases(),
+        sys::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {

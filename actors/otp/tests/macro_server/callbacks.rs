@@ -68,6 +68,7 @@ impl Recorder {
                 Ok(text) => self.say(*text),
                 Err(_) => self.say("something"),
             },
+            other => panic!("{other:?}"),
         }
         Next::Go
     }

@@ -30,18 +30,16 @@ pub(super) fn implementation(server: &Server) -> TokenStream {
         .terminate
         .as_ref()
         .map(|method| terminate(server, method));
-    // The trait is to get `fn message_name(_: &Self::Message) -> &'static str` for crash reports.
-    // When it has, this goes into the block below:
-    //
-    //     fn message_name(#request: &#message #parameters) -> &'static str {
-    //         #request.name()
-    //     }
     quote! {
         #quiet
         #[automatically_derived]
         impl #bounds #otp::GenServer for #state #conditions {
             type Args = #args;
             type Message = #message #parameters;
+
+            fn message_name(#request: &#message #parameters) -> &'static str {
+                #request.name()
+            }
 
             #init
 
