@@ -112,11 +112,15 @@ pub use registry::{RegisterError, Registry, RegistryEvent, RegistryOptions, Unkn
 
 mod supervisor;
 pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
+pub use supervisor::child_start::{ChildStart, Started};
 pub use supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError, SupervisorRef};
+pub use supervisor::spec_error::{SpecError, check_childspecs};
 pub use supervisor::strategy::{
     AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow, Strategy,
 };
-pub use supervisor::{Supervisor, SupervisorMessage, SupervisorServer};
+pub use supervisor::{
+    SUPERVISOR_CHILDREN_MAX, Supervisor, SupervisorInit, SupervisorMessage, SupervisorServer,
+};
 
 mod dynamic_supervisor;
 pub use dynamic_supervisor::{
@@ -126,6 +130,10 @@ pub use dynamic_supervisor::{
 
 mod task_supervisor;
 pub use task_supervisor::{TaskOptions, TaskSupervisor, TaskSupervisorRef};
+mod partition_supervisor;
+pub use partition_supervisor::{
+    PARTITIONS_MAX, PartitionError, PartitionSupervisor, PartitionSupervisorRef,
+};
 
 mod gen_registry;
 pub use gen_registry::GenRegistry;
@@ -135,6 +143,13 @@ pub mod counters;
 pub mod atomics;
 
 pub mod persistent_term;
+mod application;
+pub use application::handover::{HandOver, HandOverError, HandedOver, hand_over, upgrade};
+pub use application::{
+    APPLICATION_STOP_LIMIT, APPLICATIONS_MAX, Application, ApplicationContext, ApplicationError,
+    ApplicationInfo, ApplicationStatus, Applications, ConfigChange, DrainOutcome, ENVIRONMENT_MAX,
+    EnvironmentValue, NodeEnd, StartType,
+};
 
 mod distribution;
 pub use distribution::CONNECTION_PARCELS_MAX;

@@ -89,6 +89,11 @@ impl Options {
         self
     }
 
+    /// Whether the process can be found by a name or a key.
+    pub(crate) fn is_findable(&self) -> bool {
+        self.name.is_some() || !self.registrars.is_empty()
+    }
+
     /// Has a parent, but no link to it.
     pub(crate) fn unlinked(mut self) -> Options {
         self.linked = false;

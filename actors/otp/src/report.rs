@@ -175,29 +175,31 @@ impl Report {
         text.out
     }
 
-    /// Passes it on to `tracing`.
+    /// Passes it on to `tracing`. Nothing is formatted unless somebody listens.
     pub(crate) fn trace(&self) {
-        let text = self.format(Format {
-            single_line: true,
-            ..Format::default()
-        });
+        let text = || {
+            self.format(Format {
+                single_line: true,
+                ..Format::default()
+            })
+        };
         match self {
             Report::Crash(report) => {
                 let label = report.label.as_deref();
-                tracing::error!(pid = %report.pid, label, reason = %report.reason, "{text}");
+                tracing::error!(pid = %report.pid, label, reason = %report.reason, "{}", text());
             }
             Report::Supervisor(report) => {
-                tracing::warn!(supervisor = %report.supervisor, child = %report.child, "{text}");
+                tracing::warn!(supervisor = %report.supervisor, child = %report.child, "{}", text());
             }
             Report::Task(report) => {
                 let (caller, label) = (report.caller.map(display), report.label.as_deref());
                 tracing::error!(task = %report.task, caller, label, reason = %report.reason, "{text}");
             }
             Report::Stuck(report) => {
-                tracing::error!(pid = %report.pid, held = ?report.held, "{text}");
+                tracing::error!(pid = %report.pid, held = ?report.held, "{}", text());
             }
             Report::Progress(report) => {
-                tracing::trace!(supervisor = %report.supervisor, child = %report.child, "{text}");
+                tracing::trace!(supervisor = %report.supervisor, child = %report.child, "{}", text());
             }
         }
     }

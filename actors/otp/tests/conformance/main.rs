@@ -20,6 +20,7 @@ mod counters;
 mod gen_servers;
 mod registries;
 mod score;
+mod supervisors;
 mod support;
 mod sys;
 mod task_supervisors;
@@ -37,11 +38,12 @@ fn cases() -> Vec<Case> {
     [
         score::cases(),
         gen_servers::cases(),
-        sys::cases(),
         tasks::cases(),
         task_supervisors::cases(),
         registries::cases(),
         counters::cases(),
+        supervisors::cases(),
+        sys::cases(),
     ]
     .into_iter()
     .flatten()

@@ -1,127 +1,84 @@
-//! What is logged of a task which fails.
+//! What is told of a task which fails.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::future::Future;
 use std::sync::Arc;
 
+use otp::report::{Format, Report, TaskReport};
 use otp::{ExitReason, Node, task};
 use parking_lot::Mutex;
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 use super::custom;
 
 crate::cases! {
-    a_task_which_fails_is_logged: "TASK-113";
+    a_task_which_fails_is_told_of: "TASK-113";
     with_its_label: "TASK-114";
-    a_clean_end_is_not_logged: "TASK-113";
+    a_clean_end_is_not_told_of: "TASK-113";
 }
 
-/// One event: its fields as text.
-type Event = BTreeMap<String, String>;
-
-/// Collects the errors of one thread.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Event>>>);
-
-struct Fields<'a>(&'a mut Event);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.to_owned());
-    }
+/// Runs something and gives what was told of tasks meanwhile.
+async fn told<F: Future<Output = ()>>(body: impl FnOnce(Node) -> F) -> Vec<TaskReport> {
+    let node = crate::support::node();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let collected = reports.clone();
+    assert!(node.on_report(move |report| {
+        if let Report::Task(report) = report {
+            collected.lock().push((**report).clone());
+        }
+    }));
+    body(node).await;
+    reports.lock().clone()
 }
 
-impl tracing::Subscriber for Collector {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::ERROR
-    }
-
-    fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _span: &span::Id, _values: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Event::new();
-        event.record(&mut Fields(&mut fields));
-        self.0.lock().push(fields);
-    }
-
-    fn enter(&self, _span: &span::Id) {}
-
-    fn exit(&self, _span: &span::Id) {}
-}
-
-/// Runs something on a thread of its own and gives what was logged about tasks there.
-fn logged<F>(body: impl FnOnce(Node) -> F + Send + 'static) -> Vec<Event>
-where
-    F: Future<Output = ()>,
-{
-    let collector = Collector::default();
-    let events = collector.0.clone();
-    let thread = std::thread::spawn(move || {
-        tracing::subscriber::with_default(collector, || {
-            let runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = { runtime }.enable_all().build().unwrap();
-            runtime.block_on(body(crate::support::node()));
-        });
-    });
-    thread.join().unwrap();
-    let mut events = std::mem::take(&mut *events.lock());
-    events.retain(|event| event.contains_key("task"));
-    events
-}
-
-async fn a_task_which_fails_is_logged() {
+async fn a_task_which_fails_is_told_of() {
     let pids = Arc::new(Mutex::new(Vec::new()));
-    let told = pids.clone();
-    let events = logged(move |node| async move {
+    let started = pids.clone();
+    let reports = told(move |node| async move {
         let inner = node.clone();
         super::process(&node, async move {
             task::trap_exit(true);
             let pid = task::start_link(&inner, "download", async { panic!("oops") });
-            told.lock().extend([pid, task::self_pid().unwrap()]);
+            started.lock().extend([pid, task::self_pid().unwrap()]);
             inner.wait_for_exit(pid).await;
         })
         .await;
-    });
+    })
+    .await;
     let pids = pids.lock();
-    let [event] = &events[..] else {
-        panic!("{events:?}")
+    let [report] = &reports[..] else {
+        panic!("{reports:?}")
     };
-    assert_eq!(event["task"], pids[0].to_string());
-    assert_eq!(event["caller"], pids[1].to_string());
-    assert_eq!(event["label"], "download");
-    assert_eq!(event["message"], "task terminating");
-    assert!(event["reason"].contains("oops"), "{event:?}");
-    assert!(event["reason"].contains("reports.rs"), "{event:?}");
+    assert_eq!(report.task, pids[0]);
+    assert_eq!(report.caller, Some(pids[1]));
+    assert_eq!(report.label.as_deref(), Some("download"));
+    let ExitReason::Panic { message, location } = &report.reason else {
+        panic!("{report:?}")
+    };
+    assert_eq!(&**message, "oops");
+    assert!(location.contains("reports.rs"), "{location}");
+    let text = Report::Task(Box::new(report.clone())).format(Format::default());
+    for part in ["task terminating", "download", "oops", &pids[1].to_string()] {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
 }
 
 async fn with_its_label() {
-    let events = logged(|node| async move {
+    let reports = told(|node| async move {
         let failing = task::spawn(&node, "task", async {
             task::set_label("the third attempt");
             task::exit::<()>(custom("unknown")).await;
         });
         assert_eq!(failing.await, Err(custom("unknown")));
-    });
-    let [event] = &events[..] else {
-        panic!("{events:?}")
+    })
+    .await;
+    let [report] = &reports[..] else {
+        panic!("{reports:?}")
     };
-    assert_eq!(event["label"], "the third attempt");
-    assert!(!event.contains_key("caller"), "there is none: {event:?}");
+    assert_eq!(report.label.as_deref(), Some("the third attempt"));
+    assert_eq!(report.caller, None);
 }
 
-async fn a_clean_end_is_not_logged() {
-    let events = logged(|node| async move {
+async fn a_clean_end_is_not_told_of() {
+    let reports = told(|node| async move {
         for reason in [
             ExitReason::Normal,
             ExitReason::Shutdown,
@@ -131,6 +88,7 @@ async fn a_clean_end_is_not_logged() {
             assert_eq!(ending.await, Err(reason));
         }
         assert_eq!(task::spawn(&node, "task", async { 5 }).await, Ok(5));
-    });
-    assert!(events.is_empty(), "{events:?}");
+    })
+    .await;
+    assert!(reports.is_empty(), "{reports:?}");
 }
