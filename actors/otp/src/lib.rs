@@ -5,7 +5,8 @@
 //!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
 //!        │              └─ DynamicSupervisor    monitors tell others of an end
 //!        ├─ Registry, GenRegistry: processes by typed key
-//!        └─ Task: a process which computes one value
+//!        ├─ counters, atomics, persistent_term: what processes share without a mailbox
+//!        └─ Task, TaskSupervisor: processes which compute one value
 //! ```
 //!
 //! What can be relied on (in brackets the manual that says so):
@@ -104,18 +105,22 @@ mod context;
 pub use context::{AliasMode, Context, SpawnOptions};
 
 pub mod task;
-pub use task::Task;
+pub use task::{Task, TaskError};
 
-mod registry;
-pub use registry::{RegisterError, Registry};
+pub mod registry;
+pub use registry::{RegisterError, Registry, RegistryEvent, RegistryOptions, UnknownRegistry};
 
 mod supervisor;
 pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
+pub use supervisor::child_start::{ChildStart, Started};
 pub use supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError, SupervisorRef};
+pub use supervisor::spec_error::{SpecError, check_childspecs};
 pub use supervisor::strategy::{
     AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow, Strategy,
 };
-pub use supervisor::{Supervisor, SupervisorMessage, SupervisorServer};
+pub use supervisor::{
+    SUPERVISOR_CHILDREN_MAX, Supervisor, SupervisorInit, SupervisorMessage, SupervisorServer,
+};
 
 mod dynamic_supervisor;
 pub use dynamic_supervisor::{
@@ -123,8 +128,28 @@ pub use dynamic_supervisor::{
     DynamicSupervisorServer,
 };
 
+mod task_supervisor;
+pub use task_supervisor::{TaskOptions, TaskSupervisor, TaskSupervisorRef};
+mod partition_supervisor;
+pub use partition_supervisor::{
+    PARTITIONS_MAX, PartitionError, PartitionSupervisor, PartitionSupervisorRef,
+};
+
 mod gen_registry;
 pub use gen_registry::GenRegistry;
+
+pub mod counters;
+
+pub mod atomics;
+
+pub mod persistent_term;
+mod application;
+pub use application::handover::{HandOver, HandOverError, HandedOver, hand_over, upgrade};
+pub use application::{
+    APPLICATION_STOP_LIMIT, APPLICATIONS_MAX, Application, ApplicationContext, ApplicationError,
+    ApplicationInfo, ApplicationStatus, Applications, ConfigChange, DrainOutcome, ENVIRONMENT_MAX,
+    EnvironmentValue, NodeEnd, StartType,
+};
 
 mod distribution;
 pub use distribution::CONNECTION_PARCELS_MAX;

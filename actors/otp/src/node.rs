@@ -26,11 +26,13 @@ use crate::gen_server::GenServer;
 use crate::node::clock::Clock;
 use crate::node::counters::Counters;
 use crate::node::watchdog::{Stuck, Watchdog};
+use crate::persistent_term::PersistentTerms;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash, node_hash};
 use crate::process::{Process, ProcessInfo};
 use crate::report::{Handler, Report, StuckReport};
 use crate::server_ref::ServerRef;
 use crate::signal::Signal;
+use crate::task::worker::Worker;
 use crate::testing::Shuffle;
 
 pub(crate) mod clock;
@@ -69,6 +71,7 @@ struct Inner {
     stopping: AtomicBool,
     /// Timers to pids and names that run.
     timers: AtomicUsize,
+    terms: PersistentTerms,
     connections: Connections,
     shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
@@ -101,6 +104,7 @@ impl Node {
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
                 timers: AtomicUsize::new(0),
+                terms: PersistentTerms::new(),
                 connections: Connections::default(),
                 shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
@@ -261,9 +265,13 @@ impl Node {
         for process in self.all() {
             // An orphan is its own root: no parent will tell it.
             if process.parent.is_none_or(|parent| !self.is_alive(parent)) {
-                process.signal(Signal::Stop {
-                    reason: ExitReason::Shutdown,
-                });
+                let reason = ExitReason::Shutdown;
+                if process.runs::<Worker>() {
+                    // A task reads no mailbox.
+                    process.exit_signal(self.outside(), reason, false);
+                } else {
+                    process.signal(Signal::Stop { reason });
+                }
             }
         }
         let ordered = async {
@@ -315,6 +323,11 @@ impl Node {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    /// The terms that all processes of the node read without waiting (`persistent_term`).
+    pub fn persistent_terms(&self) -> &PersistentTerms {
+        &self.inner.terms
     }
 
     pub(crate) fn set_shuffle(&self, seed: Option<u64>) {

@@ -1,17 +1,16 @@
 //! How a process is started, apart from its arguments.
 
 use std::fmt;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mailbox::{DEFAULT_MAILBOX_MAX, Limits, Overflow};
-use crate::pid::Pid;
 use crate::process::Process;
-use crate::registry::Registry;
+use crate::registry::{Key, Registry, Value};
+use crate::start::StartError;
 
-/// Puts a starting process into a registry; `Err` tells who has its key.
-pub(crate) type Registrar = Arc<dyn Fn(&Arc<Process>) -> Result<(), Pid> + Send + Sync>;
+/// Puts a starting process into a registry; `Err` is that of the start.
+pub(crate) type Registrar = Arc<dyn Fn(&Arc<Process>) -> Result<(), StartError> + Send + Sync>;
 
 /// Runs when a process has become visible.
 pub(crate) type Published = Arc<dyn Fn(&Arc<Process>) + Send + Sync>;
@@ -90,6 +89,11 @@ impl Options {
         self
     }
 
+    /// Whether the process can be found by a name or a key.
+    pub(crate) fn is_findable(&self) -> bool {
+        self.name.is_some() || !self.registrars.is_empty()
+    }
+
     /// Has a parent, but no link to it.
     pub(crate) fn unlinked(mut self) -> Options {
         self.linked = false;
@@ -114,14 +118,16 @@ impl Options {
 
     /// Registers the process under a key before `init` runs. A restarted child registers itself
     /// again this way. If the key is taken the start fails with
-    /// [`crate::StartError::AlreadyStarted`].
-    pub fn register_in<K>(mut self, registry: &Registry<K>, key: K) -> Options
-    where
-        K: Hash + Eq + Clone + Send + Sync + 'static,
-    {
+    /// [`crate::StartError::AlreadyStarted`]; if the keys of the registry are not unique, or it
+    /// does not run, with [`crate::StartError::Failed`].
+    pub fn register_in<K: Key, V: Value + Default>(
+        mut self,
+        registry: &Registry<K, V>,
+        key: K,
+    ) -> Options {
         let registry = registry.clone();
         self.registrars.push(Arc::new(move |process| {
-            registry.register_process(key.clone(), process)
+            registry.register_starting(key.clone(), V::default(), process)
         }));
         self
     }

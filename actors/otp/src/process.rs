@@ -60,6 +60,8 @@ pub(crate) struct Process {
 struct Flags {
     /// Mirrors `state.exited`.
     exited: AtomicBool,
+    /// Links and monitors have been told of the end.
+    told: AtomicBool,
     /// Mirrors `state.condemned`: nothing may be handled any more.
     condemned: AtomicBool,
     /// The watchdog has replaced it: whatever its code still does counts for nothing.
@@ -302,16 +304,15 @@ impl Process {
         state.exited || state.ending.is_some()
     }
 
-    /// Waits for the end and tells its reason.
+    /// Waits for the end, until everybody has been told of it, and tells its reason.
     pub(crate) async fn wait(&self) -> ExitReason {
         let ended = self.ended.notified();
         tokio::pin!(ended);
         // Enlist before looking, or an end between looking and waiting would be missed.
         ended.as_mut().enable();
-        if let Some(reason) = self.exit_reason() {
-            return reason;
+        if !self.flags.told.load(Ordering::Acquire) {
+            ended.await;
         }
-        ended.await;
         self.exit_reason().unwrap_or(ExitReason::Killed)
     }
 
@@ -349,6 +350,10 @@ impl Process {
 
     pub(crate) fn set_trap_exit(&self, trap: bool) -> bool {
         std::mem::replace(&mut self.state.lock().trap_exit, trap)
+    }
+
+    pub(crate) fn traps_exit(&self) -> bool {
+        self.state.lock().trap_exit
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {
@@ -468,6 +473,7 @@ impl Process {
                 self.node.remove_watcher(monitor, self.pid, watching.target);
             }
         }
+        self.flags.told.store(true, Ordering::Release);
         self.ended.notify_waiters();
         drop(remains);
         reason

@@ -14,6 +14,8 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::field::display;
+
 use crate::exit_reason::ExitReason;
 use crate::pid::Pid;
 
@@ -32,6 +34,8 @@ pub enum Report {
     Progress(Box<ProgressReport>),
     /// A handler does not come back.
     Stuck(Box<StuckReport>),
+    /// A task failed by itself.
+    Task(Box<TaskReport>),
 }
 
 /// A process ended with a reason that is not clean (`proc_lib(3)`, crash report).
@@ -123,6 +127,19 @@ pub struct StuckReport {
     pub replaced: bool,
 }
 
+/// A task failed by itself, not because of an exit signal (Elixir: "Task #PID terminating").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskReport {
+    /// The process of the task.
+    pub task: Pid,
+    /// What it said it is.
+    pub label: Option<Arc<str>>,
+    /// The process on whose behalf it ran.
+    pub caller: Option<Pid>,
+    /// Why it failed.
+    pub reason: ExitReason,
+}
+
 /// How a report becomes text (`logger_formatter(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
@@ -153,29 +170,36 @@ impl Report {
             Report::Supervisor(report) => text.supervisor(report),
             Report::Progress(report) => text.progress(report),
             Report::Stuck(report) => text.stuck(report),
+            Report::Task(report) => text.task(report),
         }
         text.out
     }
 
-    /// Passes it on to `tracing`.
+    /// Passes it on to `tracing`. Nothing is formatted unless somebody listens.
     pub(crate) fn trace(&self) {
-        let text = self.format(Format {
-            single_line: true,
-            ..Format::default()
-        });
+        let text = || {
+            self.format(Format {
+                single_line: true,
+                ..Format::default()
+            })
+        };
         match self {
             Report::Crash(report) => {
                 let label = report.label.as_deref();
-                tracing::error!(pid = %report.pid, label, reason = %report.reason, "{text}");
+                tracing::error!(pid = %report.pid, label, reason = %report.reason, "{}", text());
             }
             Report::Supervisor(report) => {
-                tracing::warn!(supervisor = %report.supervisor, child = %report.child, "{text}");
+                tracing::warn!(supervisor = %report.supervisor, child = %report.child, "{}", text());
+            }
+            Report::Task(report) => {
+                let (caller, label) = (report.caller.map(display), report.label.as_deref());
+                tracing::error!(task = %report.task, caller, label, reason = %report.reason, "{text}");
             }
             Report::Stuck(report) => {
-                tracing::error!(pid = %report.pid, held = ?report.held, "{text}");
+                tracing::error!(pid = %report.pid, held = ?report.held, "{}", text());
             }
             Report::Progress(report) => {
-                tracing::trace!(supervisor = %report.supervisor, child = %report.child, "{text}");
+                tracing::trace!(supervisor = %report.supervisor, child = %report.child, "{}", text());
             }
         }
     }
@@ -279,6 +303,14 @@ impl Fields {
         self.optional("label", report.label.as_ref());
         self.optional("message", report.message.as_ref());
         self.field("held", format!("{:?}", report.held));
+    }
+
+    fn task(&mut self, report: &TaskReport) {
+        self.head("task terminating");
+        self.field("task", report.task);
+        self.optional("label", report.label.as_ref());
+        self.optional("caller", report.caller.as_ref());
+        self.field("reason", &report.reason);
     }
 
     fn progress(&mut self, report: &ProgressReport) {

@@ -228,7 +228,7 @@ fn publish(
         let _ = process.set_name(name.clone());
     }
     for register in &options.registrars {
-        register(process).map_err(StartError::AlreadyStarted)?;
+        register(process)?;
     }
     if let Some(parent) = parent.filter(|_| options.linked) {
         process.add_link(parent.pid);

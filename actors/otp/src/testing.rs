@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
@@ -107,7 +108,8 @@ impl Shuffle {
 pub struct Probe {
     server: ServerRef<ProbeServer>,
     inbox: mpsc::Receiver<Info>,
-    skipped: VecDeque<Info>,
+    /// Behind a lock only so that futures that hold a probe can move between threads.
+    skipped: Mutex<VecDeque<Info>>,
 }
 
 impl Probe {
@@ -118,7 +120,7 @@ impl Probe {
         Ok(Probe {
             server: start::<ProbeServer>(node, sender, options).await?,
             inbox,
-            skipped: VecDeque::new(),
+            skipped: Mutex::default(),
         })
     }
 
@@ -197,7 +199,7 @@ impl Probe {
         // Behind everything that waits already, so that all of it is in the inbox afterwards.
         let synced = self.server.call(ProbeMessage::Sync).await;
         synced.expect("the probe must be alive");
-        let mut items: Vec<Info> = self.skipped.drain(..).collect();
+        let mut items: Vec<Info> = self.skipped.get_mut().drain(..).collect();
         while let Ok(info) = self.inbox.try_recv() {
             items.push(info);
         }
@@ -212,7 +214,7 @@ impl Probe {
             .iter()
             .any(|info| matches!(info, Info::Message(message) if message.is::<T>()));
         assert!(!found, "unexpected {}", std::any::type_name::<T>());
-        self.skipped.extend(items);
+        self.skipped.get_mut().extend(items);
     }
 
     /// Panics if anything is left.
@@ -222,8 +224,8 @@ impl Probe {
     }
 
     async fn expect(&mut self, what: &str, wanted: impl Fn(&Info) -> bool) -> Info {
-        if let Some(position) = self.skipped.iter().position(&wanted)
-            && let Some(info) = self.skipped.remove(position)
+        if let Some(position) = self.skipped.get_mut().iter().position(&wanted)
+            && let Some(info) = self.skipped.get_mut().remove(position)
         {
             return info;
         }
@@ -231,9 +233,9 @@ impl Probe {
         loop {
             match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
                 Ok(Some(info)) if wanted(&info) => return info,
-                Ok(Some(info)) => self.skipped.push_back(info),
+                Ok(Some(info)) => self.skipped.get_mut().push_back(info),
                 Ok(None) => panic!("the probe ended while the test expected {what}"),
-                Err(_) => panic!("no {what}, only {:?}", self.skipped),
+                Err(_) => panic!("no {what}, only {:?}", self.skipped.get_mut()),
             }
         }
     }

@@ -16,10 +16,15 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod counters;
 mod gen_servers;
+mod registries;
 mod score;
+mod supervisors;
 mod support;
 mod sys;
+mod task_supervisors;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -30,10 +35,19 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases(), gen_servers::cases(), sys::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        score::cases(),
+        gen_servers::cases(),
+        tasks::cases(),
+        task_supervisors::cases(),
+        registries::cases(),
+        counters::cases(),
+        supervisors::cases(),
+        sys::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {
