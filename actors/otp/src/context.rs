@@ -481,7 +481,7 @@ impl<S: GenServer> Context<S> {
             Signal::Spawned { request, result } => Arrival::Info(Info::Spawned { request, result }),
             Signal::Node { name, up: true } => Arrival::Info(Info::NodeUp(name)),
             Signal::Node { name, up: false } => Arrival::Info(Info::NodeDown(name)),
-            Signal::Pass(_) => return Arrival::Nothing,
+            Signal::Pass { .. } => return Arrival::Nothing,
             Signal::Raw(message) => Arrival::Info(Info::Message(message)),
         };
         self.something_arrived();

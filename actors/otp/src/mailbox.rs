@@ -3,11 +3,11 @@
 //! ```text
 //!  senders ──push──▶ [urgent][ queue ............ ] ──take──▶ the runner, one at a time
 //!                       │  over a limit: refuse, drop newest, drop oldest, or exit
-//!                       └─ was it empty?  ──▶ one wake-up through ractor's message lane
+//!                       └─ does the reader sleep?  ──▶ its task is woken, once
 //! ```
 //!
 //! ractor's own lane is unbounded, cannot be counted or looked into, and boxes each message; so it
-//! carries wake-ups only, one for any number of messages. Why: `docs/adr/0005-own-mailbox.md`.
+//! carries nothing. Why: `docs/adr/0005-own-mailbox.md`.
 //!
 //! The runtime's own signals ride in the same queue, since a watcher must see all that a process
 //! sent before it sees the end of that process; but they are never refused or dropped.
@@ -15,6 +15,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Waker;
 
 use parking_lot::Mutex;
 
@@ -87,10 +88,10 @@ impl<M> SendError<M> {
 }
 
 /// What became of a pushed item.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Pushed {
     /// The reader sleeps: wake it.
-    pub(crate) wake: bool,
+    pub(crate) wake: Option<Waker>,
     /// How many messages were dropped.
     pub(crate) dropped: u32,
 }
@@ -142,6 +143,8 @@ struct Lane<S: GenServer> {
     client: Option<Pid>,
     /// The reader is at work, or a wake-up is on its way.
     awake: bool,
+    /// The reader, while it sleeps.
+    reader: Option<Waker>,
     closed: bool,
 }
 
@@ -183,6 +186,7 @@ impl<S: GenServer> Mailbox<S> {
                 current: None,
                 client: None,
                 awake: false,
+                reader: None,
                 closed: false,
             }),
             limits,
@@ -213,8 +217,8 @@ impl<S: GenServer> Mailbox<S> {
     }
 
     /// The next item, or, while `suspended`, the next that is for the runtime itself. `None`
-    /// sends the reader to sleep.
-    pub(crate) fn take(&self, suspended: bool) -> Option<Envelope<S>> {
+    /// sends the reader to sleep: it is woken through `reader`.
+    pub(crate) fn take(&self, suspended: bool, reader: &Waker) -> Option<Envelope<S>> {
         let mut lane = self.lane.lock();
         let taken = if suspended {
             lane.take_system()
@@ -234,6 +238,9 @@ impl<S: GenServer> Mailbox<S> {
             }
             None => {
                 lane.awake = false;
+                if !lane.closed {
+                    lane.reader = Some(reader.clone());
+                }
                 if lane.queue.is_empty() && lane.queue.capacity() > KEPT_CAPACITY {
                     lane.queue = VecDeque::new();
                 }
@@ -269,7 +276,7 @@ impl<S: GenServer> Mailbox<S> {
                 Overflow::Exit => return Err(Refused::Exit),
                 Overflow::DropNewest => {
                     return Ok(Pushed {
-                        wake: false,
+                        wake: None,
                         dropped: 1,
                     });
                 }
@@ -299,15 +306,19 @@ impl<S: GenServer> Lane<S> {
         self.messages >= limits.messages || limits.bytes.is_some_and(|max| self.bytes + bytes > max)
     }
 
-    /// Adds an item; whether the reader must be woken.
-    fn add(&mut self, envelope: Envelope<S>, at: u32, urgent: bool) -> bool {
+    /// Adds an item; the reader, if it must be woken.
+    fn add(&mut self, envelope: Envelope<S>, at: u32, urgent: bool) -> Option<Waker> {
         let item = Item { envelope, at };
         if urgent {
             self.urgent.push_back(item);
         } else {
             self.queue.push_back(item);
         }
-        !std::mem::replace(&mut self.awake, true)
+        if self.awake {
+            return None;
+        }
+        self.awake = true;
+        self.reader.take()
     }
 
     fn uncount(&mut self, item: &Item<S>, bytes: bool) {
@@ -404,13 +415,17 @@ impl<S: GenServer> AnyMailbox for Mailbox<S> {
     fn close(&self) -> Option<Box<dyn Any + Send>> {
         let mut lane = self.lane.lock();
         lane.closed = true;
+        // What a waker keeps is the whole task.
+        let reader = lane.reader.take();
         lane.messages = 0;
         lane.bytes = 0;
-        if lane.queue.is_empty() && lane.urgent.is_empty() {
-            return None;
-        }
         let queue = std::mem::take(&mut lane.queue);
         let urgent = std::mem::take(&mut lane.urgent);
+        drop(lane);
+        drop(reader);
+        if queue.is_empty() && urgent.is_empty() {
+            return None;
+        }
         Some(Box::new((queue, urgent)))
     }
 

@@ -7,7 +7,9 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, Once};
+use std::task::{Context as PollContext, Poll};
 
 use futures_util::FutureExt;
 
@@ -15,12 +17,10 @@ use crate::exit_reason::ExitReason;
 use crate::pid::Pid;
 use crate::process::Process;
 
-tokio::task_local! {
-    /// The process on whose behalf the current task runs right now.
-    static CURRENT: Arc<Process>;
-}
-
 thread_local! {
+    /// The process on whose behalf this thread runs right now.
+    static CURRENT: RefCell<Option<Arc<Process>>> = const { RefCell::new(None) };
+
     static LAST_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -42,23 +42,84 @@ pub(crate) fn install_hook() {
 
 /// The process which is running, if the caller is one.
 pub(crate) fn current() -> Option<Arc<Process>> {
-    CURRENT.try_with(Arc::clone).ok()
+    let current = CURRENT.try_with(|current| current.borrow().clone());
+    current.ok().flatten()
 }
 
 /// The pid of the process which is running, if the caller is one.
 pub(crate) fn current_pid() -> Option<Pid> {
-    CURRENT.try_with(|process| process.pid).ok()
+    let pid = |current: &RefCell<Option<Arc<Process>>>| Some(current.borrow().as_ref()?.pid);
+    CURRENT.try_with(pid).ok().flatten()
 }
 
-/// Runs something as the process, under the eye of its node's watchdog.
-pub(crate) async fn on_behalf_of<T>(process: Arc<Process>, work: impl Future<Output = T>) -> T {
-    let me = process.clone();
-    let watched = async move {
-        let mut work = std::pin::pin!(work);
-        let watchdog = me.node.watchdog();
-        std::future::poll_fn(|context| watchdog.watch(me.pid, || work.as_mut().poll(context))).await
-    };
-    CURRENT.scope(process, watched).await
+/// Something that runs as a process, under the eye of its node's watchdog.
+///
+/// Written by hand because each process lies in one for its whole life: it costs no reference
+/// count to poll, and the work is not moved through the layers of nested futures.
+#[must_use = "a future does nothing unless it is awaited"]
+pub(crate) struct OnBehalfOf<F> {
+    process: Arc<Process>,
+    /// The same, while it does not run.
+    absent: Option<Arc<Process>>,
+    work: Option<F>,
+}
+
+/// Runs something as the process.
+pub(crate) fn on_behalf_of<F: Future + Unpin>(process: Arc<Process>, work: F) -> OnBehalfOf<F> {
+    OnBehalfOf {
+        absent: Some(process.clone()),
+        process,
+        work: Some(work),
+    }
+}
+
+/// Puts the current process back when its turn is over, also by a panic.
+struct Turn<'a> {
+    absent: &'a mut Option<Arc<Process>>,
+    outer: Option<Arc<Process>>,
+}
+
+impl Turn<'_> {
+    fn begin(absent: &mut Option<Arc<Process>>) -> Turn<'_> {
+        let outer = CURRENT.try_with(|current| current.replace(absent.take()));
+        Turn {
+            absent,
+            outer: outer.ok().flatten(),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let process = CURRENT.try_with(|current| current.replace(self.outer.take()));
+        *self.absent = process.ok().flatten();
+    }
+}
+
+impl<F: Future + Unpin> Future for OnBehalfOf<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut PollContext<'_>) -> Poll<F::Output> {
+        let OnBehalfOf {
+            process,
+            absent,
+            work,
+        } = &mut *self;
+        let Some(work) = work else {
+            return Poll::Pending;
+        };
+        let _turn = Turn::begin(absent);
+        let watchdog = process.node.watchdog();
+        watchdog.watch(process.pid, || Pin::new(work).poll(context))
+    }
+}
+
+impl<F> Drop for OnBehalfOf<F> {
+    fn drop(&mut self) {
+        // What the work drops is dropped by the process, too.
+        let _turn = Turn::begin(&mut self.absent);
+        self.work = None;
+    }
 }
 
 /// Runs a callback; a panic becomes an exit reason.

@@ -16,6 +16,7 @@ use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorCell;
@@ -28,7 +29,6 @@ use crate::node::Node;
 use crate::observer::Recorder;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash};
 use crate::process::links::Link;
-use crate::runner::Wake;
 use crate::signal::{Envelope, Signal};
 use crate::sys::System;
 
@@ -166,7 +166,7 @@ impl Process {
         };
         match mailbox.push(message) {
             Ok(pushed) => {
-                self.pushed(&pushed);
+                self.pushed(pushed);
                 Ok(())
             }
             Err(Refused::Closed(message)) => {
@@ -191,7 +191,7 @@ impl Process {
         }
         match self.mailbox.push_raw(message, urgent) {
             Ok(pushed) => {
-                self.pushed(&pushed);
+                self.pushed(pushed);
                 true
             }
             Err(Refused::Closed(_)) => {
@@ -222,7 +222,7 @@ impl Process {
     fn signal_with(&self, signal: Signal, urgent: bool) -> bool {
         match self.mailbox.push_signal(signal, urgent) {
             Some(pushed) => {
-                self.pushed(&pushed);
+                self.pushed(pushed);
                 true
             }
             None => false,
@@ -235,17 +235,16 @@ impl Process {
             return Err(system);
         };
         let pushed = mailbox.push_system(system)?;
-        self.pushed(&pushed);
+        self.pushed(pushed);
         Ok(())
     }
 
-    fn pushed(&self, pushed: &Pushed) {
+    fn pushed(&self, pushed: Pushed) {
         if pushed.dropped > 0 {
             self.node.counters().shed(pushed.dropped);
         }
-        if pushed.wake {
-            // Fails only if the actor has ended; then nobody reads what was pushed either.
-            let _ = self.cell.send_message(Wake);
+        if let Some(reader) = pushed.wake {
+            reader.wake();
         }
     }
 
@@ -259,10 +258,10 @@ impl Process {
         self.mailbox.as_any().downcast_ref()
     }
 
-    /// Takes the next item as an `S`.
-    pub(crate) fn take<S: GenServer>(&self) -> Option<Envelope<S>> {
+    /// Takes the next item as an `S`; if there is none, `reader` is woken by the next.
+    pub(crate) fn take<S: GenServer>(&self, reader: &Waker) -> Option<Envelope<S>> {
         self.typed_mailbox::<S>()?
-            .take(self.flags.suspended.load(Ordering::Relaxed))
+            .take(self.flags.suspended.load(Ordering::Relaxed), reader)
     }
 
     pub(crate) fn mailbox(&self) -> &dyn AnyMailbox {

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   pre_start: publish pid, names, link ─▶ init
-//!   post_start: the message of Init::Continue, the time-out of Init::Timeout, or a body
-//!   handle(wake-up): while there is something in the mailbox ─▶ message | info | end ─▶ Next
+//!   post_start: the process' whole life
+//!       the message of Init::Continue, the time-out of Init::Timeout, or a body
+//!       sleep ─▶ while there is something in the mailbox ─▶ message | info | end ─▶ Next
 //!   drop: the last line of defence: whatever ends the actor, links and monitors fire
 //! ```
 
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use thiserror::Error;
@@ -94,9 +96,8 @@ impl Published {
     }
 }
 
-/// There is something in the mailbox. The only message ractor ever carries.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wake;
+/// What ractor's own lane carries: nothing. Its kill lane is all that is used.
+pub(crate) enum Nothing {}
 
 /// A running process.
 pub(crate) struct Running<S: GenServer> {
@@ -114,19 +115,29 @@ enum Step<S: GenServer> {
     Decided(Next<S>),
 }
 
+/// Sleeps until the task is woken, for whatever reason.
+async fn asleep() {
+    let mut slept = false;
+    std::future::poll_fn(|_| match std::mem::replace(&mut slept, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(()),
+    })
+    .await;
+}
+
 /// Tells ractor to end the actor; by then everybody else knows already.
 #[derive(Debug, Error)]
 #[error("ended")]
 struct Ended;
 
 impl<S: GenServer> Actor for Runner<S> {
-    type Msg = Wake;
+    type Msg = Nothing;
     type State = Running<S>;
     type Arguments = Start<S>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Wake>,
+        myself: ActorRef<Nothing>,
         start: Start<S>,
     ) -> Result<Running<S>, ActorProcessingErr> {
         let Start {
@@ -155,7 +166,7 @@ impl<S: GenServer> Actor for Runner<S> {
                 });
             }
         };
-        let init = guarded(S::init(args, &mut context));
+        let init = Box::pin(guarded(S::init(args, &mut context)));
         let (server, first) = match on_behalf_of(process.clone(), init).await {
             Ok(Init::Ok(server)) => (server, Next::Go),
             Ok(Init::Continue(server, message)) => (server, Next::Continue(message)),
@@ -182,36 +193,15 @@ impl<S: GenServer> Actor for Runner<S> {
         })
     }
 
+    // ractor's loop over its own lanes is never entered: all a process waits for is its mailbox,
+    // and the kill that ractor watches for meanwhile.
     async fn post_start(
         &self,
-        _myself: ActorRef<Wake>,
+        _myself: ActorRef<Nothing>,
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
-        match running.first.take() {
-            None | Some(First::Next(Next::Go)) => {}
-            Some(First::Next(first)) => {
-                let process = running.context.process.clone();
-                Box::pin(on_behalf_of(process, running.run(Step::Decided(first)))).await?;
-            }
-            Some(First::Body(body)) => {
-                let process = running.context.process.clone();
-                Box::pin(on_behalf_of(process, running.enter(body))).await?;
-            }
-        }
-        running.context.rest();
-        Ok(())
-    }
-
-    // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
-    // idle process of that kind. One box serves all that is in the mailbox.
-    fn handle(
-        &self,
-        _myself: ActorRef<Wake>,
-        Wake: Wake,
-        running: &mut Running<S>,
-    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
         let process = running.context.process.clone();
-        Box::pin(on_behalf_of(process, running.serve()))
+        on_behalf_of(process, Box::pin(running.live())).await
     }
 }
 
@@ -293,33 +283,58 @@ impl Drop for HalfStarted {
 }
 
 impl<S: GenServer> Running<S> {
+    /// From the end of `init` to the end.
+    async fn live(&mut self) -> Result<(), ActorProcessingErr> {
+        match self.first.take() {
+            None | Some(First::Next(Next::Go)) => {}
+            Some(First::Next(first)) => Box::pin(self.run(Step::Decided(first))).await?,
+            Some(First::Body(body)) => Box::pin(self.enter(body)).await?,
+        }
+        if let Some(envelope) = self.next().await {
+            Box::pin(self.receive(envelope)).await?;
+            Box::pin(self.serve()).await?;
+        }
+        loop {
+            self.context.rest();
+            asleep().await;
+            // Boxed on purpose: the future of a big server's `handle` would otherwise be part of
+            // every idle process of that kind. One box serves all that is in the mailbox.
+            Box::pin(self.serve()).await?;
+        }
+    }
+
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
-        loop {
-            let shuffle = self.context.process.node.shuffle();
-            if shuffle.is_on() {
-                shuffle.pass().await;
-            }
-            let taken = self.context.process.take::<S>();
-            // Looked at after the taking: what was sent after an exit signal cannot be taken
-            // without that signal being visible.
-            if self.context.process.is_condemned() {
-                // Ractor drops us here.
-                return std::future::pending().await;
-            }
-            let Some(envelope) = taken else {
-                self.context.rest();
-                return Ok(());
-            };
+        while let Some(envelope) = self.next().await {
             self.receive(envelope).await?;
             // The mailbox is no resource tokio knows: without this, a busy one starves others.
             tokio::task::consume_budget().await;
         }
+        Ok(())
+    }
+
+    /// The next item. If there is none, the next that comes wakes this task.
+    async fn next(&mut self) -> Option<Envelope<S>> {
+        let process = &self.context.process;
+        if process.node.shuffle().is_on() {
+            process.node.shuffle().pass().await;
+        }
+        std::future::poll_fn(|context| {
+            let taken = process.take::<S>(context.waker());
+            // Looked at after the taking: what was sent after an exit signal cannot be taken
+            // without that signal being visible.
+            if process.is_condemned() {
+                // Ractor drops us here.
+                return Poll::Pending;
+            }
+            Poll::Ready(taken)
+        })
+        .await
     }
 
     /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
-        if let Envelope::Signal(Signal::Pass(_)) = envelope {
+        if let Envelope::Signal(Signal::Pass { .. }) = envelope {
             return Ok(());
         }
         let process = &self.context.process;

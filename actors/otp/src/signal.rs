@@ -66,7 +66,7 @@ pub(crate) enum Signal {
     /// A node was connected to, or lost.
     Node { name: Arc<str>, up: bool },
     /// Nothing; somebody wants to know when the step before it is over.
-    Pass(oneshot::Sender<()>),
+    Pass { _dropped: oneshot::Sender<()> },
     /// An untyped message.
     Raw(Box<dyn Any + Send>),
 }
@@ -75,7 +75,7 @@ impl Signal {
     /// Whether a suspended process handles it.
     pub(crate) fn is_system(&self) -> bool {
         match self {
-            Signal::Stop { .. } | Signal::Pass(_) => true,
+            Signal::Stop { .. } | Signal::Pass { .. } => true,
             Signal::Exit { of_parent, .. } => *of_parent,
             _ => false,
         }
@@ -93,7 +93,7 @@ impl Signal {
             Signal::Spawned { .. } => "spawn_reply",
             Signal::Node { up: true, .. } => "nodeup",
             Signal::Node { up: false, .. } => "nodedown",
-            Signal::Pass(_) => "pass",
+            Signal::Pass { .. } => "pass",
             Signal::Raw(_) => "message",
         }
     }

@@ -93,6 +93,8 @@ struct Model {
     /// Urgent or not, number, kind; in the order of coming.
     items: Vec<(bool, u32, Kind)>,
     awake: bool,
+    /// Somebody has looked in vain, and is to be woken.
+    sleeper: bool,
     closed: bool,
 }
 
@@ -140,7 +142,8 @@ impl Model {
             }
         }
         self.items.push((urgent, number, kind));
-        let wake = !std::mem::replace(&mut self.awake, true);
+        let wake = !std::mem::replace(&mut self.awake, true) && self.sleeper;
+        self.sleeper &= !wake;
         Outcome::Queued { wake, dropped }
     }
 
@@ -155,6 +158,7 @@ impl Model {
             Some(position) => Outcome::Taken(Some(self.items.remove(position).1)),
             None => {
                 self.awake = false;
+                self.sleeper = true;
                 Outcome::Taken(None)
             }
         }
@@ -205,7 +209,10 @@ fn number_of(envelope: Envelope<Reader>) -> u32 {
 
 fn outcome<M>(pushed: Result<Pushed, Refused<M>>) -> Outcome {
     match pushed {
-        Ok(Pushed { wake, dropped }) => Outcome::Queued { wake, dropped },
+        Ok(Pushed { wake, dropped }) => Outcome::Queued {
+            wake: wake.is_some(),
+            dropped,
+        },
         Err(Refused::Full(_)) => Outcome::Full,
         Err(Refused::Closed(_)) => Outcome::Closed,
         Err(Refused::Exit) => Outcome::Exit,
@@ -233,7 +240,9 @@ fn act(mailbox: &Mailbox<Reader>, deed: Deed, number: u32, drops: &Arc<AtomicUsi
                 .push_signal(signal, urgent)
                 .map_or(Outcome::Closed, |pushed| outcome::<()>(Ok(pushed)))
         }
-        Deed::Take { suspended } => Outcome::Taken(mailbox.take(suspended).map(number_of)),
+        Deed::Take { suspended } => {
+            Outcome::Taken(mailbox.take(suspended, Waker::noop()).map(number_of))
+        }
         Deed::Close => {
             drop(mailbox.close());
             Outcome::Done
@@ -250,7 +259,7 @@ proptest! {
         deeds in prop::collection::vec(deed(), 0..120),
     ) {
         let mailbox = Mailbox::<Reader>::new(limits, Arc::default());
-        let mut model = Model { limits, items: Vec::new(), awake: false, closed: false };
+        let mut model = Model { limits, items: Vec::new(), awake: false, sleeper: false, closed: false };
         let drops = Arc::new(AtomicUsize::new(0));
         let mut made = 0;
         for (number, deed) in (0_u32..).zip(deeds) {
@@ -292,7 +301,7 @@ fn full(messages: usize, bytes: Option<usize>, overflow: Overflow) -> Mailbox<Re
 }
 
 fn numbers(mailbox: &Mailbox<Reader>) -> VecDeque<u32> {
-    std::iter::from_fn(|| mailbox.take(false))
+    std::iter::from_fn(|| mailbox.take(false, Waker::noop()))
         .map(number_of)
         .collect()
 }
@@ -367,7 +376,7 @@ fn the_oldest_of_both_queues_tells_the_age() {
     push(&mailbox, 1, 0);
     clock.set(5);
     assert_eq!(mailbox.load().oldest_ms, 50);
-    mailbox.take(false);
+    mailbox.take(false, Waker::noop());
     assert_eq!(mailbox.load().oldest_ms, 20);
 }
 

@@ -8,8 +8,10 @@
 //! A caller that stops waiting drops its end, and with it whatever would still come.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::distribution::{Connection, Parcel};
@@ -26,6 +28,8 @@ pub(crate) enum Sent<T> {
     Near {
         process: Arc<Process>,
         answer: oneshot::Receiver<Answer<T>>,
+        /// What came of it already.
+        early: Option<Answer<T>>,
     },
     Far {
         connection: Arc<Connection>,
@@ -50,6 +54,11 @@ impl<S: GenServer> ServerRef<S> {
         F: FnOnce(From<T>) -> S::Message + Send,
     {
         let mut sent = self.ask(request)?;
+        if !limit.is_zero()
+            && let Some(value) = sent.prompt().await
+        {
+            return Ok(value);
+        }
         let mut unanswered = false;
         match tokio::time::timeout(limit, sent.answer(&mut unanswered)).await {
             Ok(result) => result,
@@ -66,7 +75,11 @@ impl<S: GenServer> ServerRef<S> {
         T: Send + 'static,
         F: FnOnce(From<T>) -> S::Message + Send,
     {
-        self.ask(request)?.answer(&mut false).await
+        let mut sent = self.ask(request)?;
+        match sent.prompt().await {
+            Some(value) => Ok(value),
+            None => sent.answer(&mut false).await,
+        }
     }
 
     /// Asks the server to end in good order and waits until it has (`gen_server:stop/3`): its
@@ -156,6 +169,7 @@ impl<S: GenServer> ServerRef<S> {
             Ok(()) => Ok(Sent::Near {
                 process: self.process.clone(),
                 answer,
+                early: None,
             }),
             Err(SendError::NoProc(_)) => Err(CallError::NoProc),
             Err(SendError::NodeDown(_)) => Err(CallError::NodeDown),
@@ -218,11 +232,49 @@ impl<S: GenServer> ServerRef<S> {
 }
 
 impl<T> Sent<T> {
+    /// Lets others run once, and takes the answer if it is there then: a server that is idle and
+    /// quick answers in that time, and nobody has to enlist with the clock and with those who wait
+    /// for the end of the server, which costs more than such a call.
+    async fn prompt(&mut self) -> Option<T> {
+        let Sent::Near { answer, early, .. } = self else {
+            return None;
+        };
+        let mut turned = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut turned, true) {
+                return Poll::Ready(());
+            }
+            // Behind the server in the queue: that was woken first.
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        match answer.try_recv() {
+            Ok(Answer::Reply(value)) => Some(value),
+            Ok(other) => {
+                *early = Some(other);
+                None
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => {
+                *early = Some(Answer::Dropped);
+                None
+            }
+        }
+    }
+
     /// Waits for what becomes of it. `unanswered` is set once it is certain that no answer comes
     /// and only the end of the server is waited for.
     pub(crate) async fn answer(&mut self, unanswered: &mut bool) -> Result<T, CallError> {
         match self {
-            Sent::Near { process, answer } => near(process, answer, unanswered).await,
+            Sent::Near {
+                process,
+                answer,
+                early,
+            } => match early.take() {
+                Some(answer) => settled(process, Some(answer), unanswered).await,
+                None => near(process, answer, unanswered).await,
+            },
             Sent::Far {
                 connection,
                 answers,
@@ -245,6 +297,15 @@ async fn near<T>(
             _ => return Err(CallError::Exit(reason)),
         },
     };
+    settled(process, answer, unanswered).await
+}
+
+/// What an answer, or its absence, means.
+async fn settled<T>(
+    process: &Process,
+    answer: Option<Answer<T>>,
+    unanswered: &mut bool,
+) -> Result<T, CallError> {
     match answer {
         Some(Answer::Reply(value)) => Ok(value),
         Some(Answer::Ended(error)) => Err(error),
@@ -260,7 +321,7 @@ async fn near<T>(
 async fn unanswered_by(process: &Process) -> CallError {
     let (passed, step) = oneshot::channel();
     // Dropped when the server comes to it, or when it has ended.
-    process.signal_urgently(Signal::Pass(passed));
+    process.signal_urgently(Signal::Pass { _dropped: passed });
     let _ = step.await;
     if process.is_ending() {
         CallError::Exit(process.wait().await)
