@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
@@ -50,7 +51,8 @@ pub async fn pause() {
 pub struct Probe {
     server: ServerRef<ProbeServer>,
     inbox: mpsc::Receiver<Info>,
-    skipped: VecDeque<Info>,
+    /// Behind a mutex only so that tasks can share a probe: an [`Info`] is not `Sync`.
+    skipped: Mutex<VecDeque<Info>>,
 }
 
 impl Probe {
@@ -61,7 +63,7 @@ impl Probe {
         Ok(Probe {
             server: start::<ProbeServer>(node, sender, options).await?,
             inbox,
-            skipped: VecDeque::new(),
+            skipped: Mutex::default(),
         })
     }
 
@@ -140,7 +142,7 @@ impl Probe {
         // Behind everything that waits already, so that all of it is in the inbox afterwards.
         let synced = self.server.call(ProbeMessage::Sync).await;
         synced.expect("the probe must be alive");
-        let mut items: Vec<Info> = self.skipped.drain(..).collect();
+        let mut items: Vec<Info> = self.skipped.get_mut().drain(..).collect();
         while let Ok(info) = self.inbox.try_recv() {
             items.push(info);
         }
@@ -154,8 +156,9 @@ impl Probe {
     }
 
     async fn expect(&mut self, what: &str, wanted: impl Fn(&Info) -> bool) -> Info {
-        if let Some(position) = self.skipped.iter().position(&wanted)
-            && let Some(info) = self.skipped.remove(position)
+        let skipped = self.skipped.get_mut();
+        if let Some(position) = skipped.iter().position(&wanted)
+            && let Some(info) = skipped.remove(position)
         {
             return info;
         }
@@ -163,9 +166,9 @@ impl Probe {
         loop {
             match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
                 Ok(Some(info)) if wanted(&info) => return info,
-                Ok(Some(info)) => self.skipped.push_back(info),
+                Ok(Some(info)) => skipped.push_back(info),
                 Ok(None) => panic!("the probe ended while the test expected {what}"),
-                Err(_) => panic!("no {what}, only {:?}", self.skipped),
+                Err(_) => panic!("no {what}, only {skipped:?}"),
             }
         }
     }

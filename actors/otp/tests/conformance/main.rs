@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod processes;
 mod score;
 mod support;
 
@@ -28,7 +29,10 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases()].into_iter().flatten().collect()
+    [processes::cases(), score::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {
