@@ -19,6 +19,7 @@ mod case;
 mod counters;
 mod gen_servers;
 mod registries;
+mod processes;
 mod score;
 mod supervisors;
 mod support;
@@ -37,6 +38,7 @@ use libtest_mimic::{Arguments, Trial};
 fn cases() -> Vec<Case> {
     [
         score::cases(),
+        processes::cases(),
         gen_servers::cases(),
         tasks::cases(),
         task_supervisors::cases(),
