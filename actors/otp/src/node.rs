@@ -385,6 +385,12 @@ impl Node {
         self.inner.watchdog.set_limits(report_after, replace_after);
     }
 
+    /// How often processes that were replaced have still tried to do something
+    /// (`otp_fenced_total`).
+    pub fn fenced_total(&self) -> u64 {
+        self.inner.counters.fenced_total()
+    }
+
     /// Whether a send has to look at who sends.
     pub(crate) fn sends_are_watched(&self) -> bool {
         self.inner.watched_senders.load(Ordering::Relaxed) > 0

@@ -193,7 +193,7 @@ impl Report {
             }
             Report::Task(report) => {
                 let (caller, label) = (report.caller.map(display), report.label.as_deref());
-                tracing::error!(task = %report.task, caller, label, reason = %report.reason, "{text}");
+                tracing::error!(task = %report.task, caller, label, reason = %report.reason, "{}", text());
             }
             Report::Stuck(report) => {
                 tracing::error!(pid = %report.pid, held = ?report.held, "{}", text());

@@ -70,13 +70,15 @@ pub(crate) fn start_with<S: GenServer>(
     Box::pin(async move {
         let limit = options.start_timeout;
         let slot = Slot::default();
+        // Whoever waits for the start is told by it; one that only asked for it is not.
+        let waits = parent.clone().filter(|_| options.linked);
         let spawn = Actor::spawn(
             None,
             Runner::<S>::new(),
             Start {
                 node,
                 pid: None,
-                half_started: HalfStarted::new(slot.clone(), parent.clone()),
+                half_started: HalfStarted::new(slot.clone(), waits),
                 parent,
                 begin,
                 options,

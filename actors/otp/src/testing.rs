@@ -108,7 +108,7 @@ impl Shuffle {
 pub struct Probe {
     server: ServerRef<ProbeServer>,
     inbox: mpsc::Receiver<Info>,
-    /// Behind a lock only so that futures that hold a probe can move between threads.
+    /// Behind a mutex only so that tasks can share a probe: an [`Info`] is not `Sync`.
     skipped: Mutex<VecDeque<Info>>,
 }
 
@@ -224,8 +224,9 @@ impl Probe {
     }
 
     async fn expect(&mut self, what: &str, wanted: impl Fn(&Info) -> bool) -> Info {
-        if let Some(position) = self.skipped.get_mut().iter().position(&wanted)
-            && let Some(info) = self.skipped.get_mut().remove(position)
+        let skipped = self.skipped.get_mut();
+        if let Some(position) = skipped.iter().position(&wanted)
+            && let Some(info) = skipped.remove(position)
         {
             return info;
         }
@@ -233,9 +234,9 @@ impl Probe {
         loop {
             match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
                 Ok(Some(info)) if wanted(&info) => return info,
-                Ok(Some(info)) => self.skipped.get_mut().push_back(info),
+                Ok(Some(info)) => skipped.push_back(info),
                 Ok(None) => panic!("the probe ended while the test expected {what}"),
-                Err(_) => panic!("no {what}, only {:?}", self.skipped.get_mut()),
+                Err(_) => panic!("no {what}, only {skipped:?}"),
             }
         }
     }

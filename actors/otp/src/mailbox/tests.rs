@@ -93,6 +93,8 @@ struct Model {
     /// Urgent or not, number, kind; in the order of coming.
     items: Vec<(bool, u32, Kind)>,
     awake: bool,
+    /// Somebody has looked in vain, and is to be woken.
+    sleeper: bool,
     closed: bool,
 }
 
@@ -140,7 +142,8 @@ impl Model {
             }
         }
         self.items.push((urgent, number, kind));
-        let wake = !std::mem::replace(&mut self.awake, true);
+        let wake = !std::mem::replace(&mut self.awake, true) && self.sleeper;
+        self.sleeper &= !wake;
         Outcome::Queued { wake, dropped }
     }
 
@@ -155,6 +158,7 @@ impl Model {
             Some(position) => Outcome::Taken(Some(self.items.remove(position).1)),
             None => {
                 self.awake = false;
+                self.sleeper = true;
                 Outcome::Taken(None)
             }
         }
@@ -254,8 +258,8 @@ proptest! {
         limits in limits(),
         deeds in prop::collection::vec(deed(), 0..120),
     ) {
-        let mailbox = asleep(limits, Arc::default());
-        let mut model = Model { limits, items: Vec::new(), awake: false, closed: false };
+        let mailbox = Mailbox::<Reader>::new(limits, Arc::default());
+        let mut model = Model { limits, items: Vec::new(), awake: false, sleeper: false, closed: false };
         let drops = Arc::new(AtomicUsize::new(0));
         let mut made = 0;
         for (number, deed) in (0_u32..).zip(deeds) {
@@ -293,14 +297,7 @@ fn full(messages: usize, bytes: Option<usize>, overflow: Overflow) -> Mailbox<Re
         bytes,
         overflow,
     };
-    asleep(limits, Arc::default())
-}
-
-/// An empty mailbox whose reader sleeps.
-fn asleep(limits: Limits, clock: Arc<Clock>) -> Mailbox<Reader> {
-    let mailbox = Mailbox::new(limits, clock);
-    assert!(mailbox.take(false, Waker::noop()).is_none());
-    mailbox
+    Mailbox::new(limits, Arc::default())
 }
 
 fn numbers(mailbox: &Mailbox<Reader>) -> VecDeque<u32> {
@@ -371,7 +368,7 @@ fn signals_are_never_refused_or_dropped() {
 fn the_oldest_of_both_queues_tells_the_age() {
     let clock = Arc::new(Clock::default());
     let limits = full(10, None, Overflow::Refuse).limits;
-    let mailbox = asleep(limits, clock.clone());
+    let mailbox = Mailbox::<Reader>::new(limits, clock.clone());
     let drops = Arc::new(AtomicUsize::new(0));
     assert_eq!(mailbox.load().oldest_ms, 0);
     act(&mailbox, Deed::Raw { urgent: true }, 0, &drops);

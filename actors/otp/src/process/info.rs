@@ -80,11 +80,11 @@ impl Process {
         self.flags.busy_since.store(now, Ordering::Relaxed);
     }
 
-    /// Everything at once; `None` if it has ended.
+    /// Everything at once; `None` if it has ended, or what it owns is being freed just now.
     pub(crate) fn info(&self) -> Option<ProcessInfo> {
         let load = self.mailbox.load();
         let state = self.state.lock();
-        if state.exited {
+        if state.closing {
             return None;
         }
         let tables = state.tables.as_ref();

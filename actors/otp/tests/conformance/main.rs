@@ -15,10 +15,14 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod applications;
 mod case;
 mod counters;
 mod gen_servers;
 mod registries;
+mod processes;
+mod dynamic_supervisors;
+mod partition_supervisors;
 mod score;
 mod supervisors;
 mod support;
@@ -37,12 +41,16 @@ use libtest_mimic::{Arguments, Trial};
 fn cases() -> Vec<Case> {
     [
         score::cases(),
+        processes::cases(),
         gen_servers::cases(),
         tasks::cases(),
         task_supervisors::cases(),
         registries::cases(),
         counters::cases(),
         supervisors::cases(),
+        dynamic_supervisors::cases(),
+        partition_supervisors::cases(),
+        applications::cases(),
         sys::cases(),
     ]
     .into_iter()

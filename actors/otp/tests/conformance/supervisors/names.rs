@@ -46,7 +46,7 @@ async fn a_name_that_is_taken_is_an_error_and_its_holder_is_left_alone() {
 
 async fn a_supervisor_has_a_registry_key() {
     let node = node();
-    let registry = Registry::new(&node);
+    let registry = Registry::<&str>::new(&node);
     let options = || Options::new().register_in(&registry, "sup");
     let supervisor = Supervisor::one_for_one()
         .start(&node, options())
