@@ -26,6 +26,15 @@ pub(crate) enum Envelope<S: GenServer> {
 }
 
 impl<S: GenServer> Envelope<S> {
+    /// Whether it is something that those who follow the process are to see: what is asked of the
+    /// runtime itself is not.
+    pub(crate) fn is_event(&self) -> bool {
+        !matches!(
+            self,
+            Envelope::System(_) | Envelope::Signal(Signal::Pass(_))
+        )
+    }
+
     /// What it is, for people.
     pub(crate) fn name(&self) -> &'static str {
         match self {
