@@ -39,6 +39,10 @@ pub struct Context<S: GenServer> {
     pub(crate) process: Arc<Process>,
     timers: Option<Box<Timers<S::Message>>>,
     /// Monitors whose DOWN arrives as a message of the server's own.
+    #[expect(
+        clippy::box_collection,
+        reason = "most processes have none, and there are many"
+    )]
     tags: Option<Box<HashMap<MonitorRef, Tag<S::Message>>>>,
     pub(crate) debug: Option<Box<Debug<S>>>,
     hibernate_after: Option<Duration>,
@@ -391,7 +395,7 @@ impl<S: GenServer> Context<S> {
     /// Shows an item to those who debug the server.
     pub(crate) fn debug_in(&mut self, envelope: &Envelope<S>, server: Option<&S>) {
         if let Some(debug) = &mut self.debug
-            && !matches!(envelope, Envelope::System(_))
+            && envelope.is_event()
         {
             let message = envelope.name();
             debug.event(Event { message }, self.process.pid, server);
@@ -481,7 +485,11 @@ impl<S: GenServer> Context<S> {
             Signal::Spawned { request, result } => Arrival::Info(Info::Spawned { request, result }),
             Signal::Node { name, up: true } => Arrival::Info(Info::NodeUp(name)),
             Signal::Node { name, up: false } => Arrival::Info(Info::NodeDown(name)),
-            Signal::Pass { .. } => return Arrival::Nothing,
+            Signal::Pass(passed) => {
+                // Whoever asked may have given up.
+                let _ = passed.send(());
+                return Arrival::Nothing;
+            }
             Signal::Raw(message) => Arrival::Info(Info::Message(message)),
         };
         self.something_arrived();

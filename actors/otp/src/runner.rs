@@ -27,7 +27,7 @@ use crate::panics::{guarded, guarded_now, on_behalf_of};
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::report::Report;
-use crate::signal::{Envelope, Signal};
+use crate::signal::Envelope;
 use crate::start::StartError;
 
 /// The actor type of a server.
@@ -334,13 +334,9 @@ impl<S: GenServer> Running<S> {
 
     /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
-        if let Envelope::Signal(Signal::Pass { .. }) = envelope {
-            return Ok(());
-        }
         let process = &self.context.process;
         process.begin_item();
-        // What is asked of the runtime itself is no message: it is not counted either.
-        if process.is_observed() && !matches!(envelope, Envelope::System(_)) {
+        if process.is_observed() && envelope.is_event() {
             process.observe(Direction::Received, process.pid, envelope.name());
         }
         self.context.debug_in(&envelope, self.server.as_ref());

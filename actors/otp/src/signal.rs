@@ -26,6 +26,15 @@ pub(crate) enum Envelope<S: GenServer> {
 }
 
 impl<S: GenServer> Envelope<S> {
+    /// Whether it is something that those who follow the process are to see: what is asked of the
+    /// runtime itself is not.
+    pub(crate) fn is_event(&self) -> bool {
+        !matches!(
+            self,
+            Envelope::System(_) | Envelope::Signal(Signal::Pass(_))
+        )
+    }
+
     /// What it is, for people.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -66,7 +75,7 @@ pub(crate) enum Signal {
     /// A node was connected to, or lost.
     Node { name: Arc<str>, up: bool },
     /// Nothing; somebody wants to know when the step before it is over.
-    Pass { _dropped: oneshot::Sender<()> },
+    Pass(oneshot::Sender<()>),
     /// An untyped message.
     Raw(Box<dyn Any + Send>),
 }
@@ -75,7 +84,7 @@ impl Signal {
     /// Whether a suspended process handles it.
     pub(crate) fn is_system(&self) -> bool {
         match self {
-            Signal::Stop { .. } | Signal::Pass { .. } => true,
+            Signal::Stop { .. } | Signal::Pass(_) => true,
             Signal::Exit { of_parent, .. } => *of_parent,
             _ => false,
         }
@@ -93,7 +102,7 @@ impl Signal {
             Signal::Spawned { .. } => "spawn_reply",
             Signal::Node { up: true, .. } => "nodeup",
             Signal::Node { up: false, .. } => "nodedown",
-            Signal::Pass { .. } => "pass",
+            Signal::Pass(_) => "pass",
             Signal::Raw(_) => "message",
         }
     }

@@ -75,7 +75,9 @@ pub enum SysError {
 }
 
 /// Something for a server to do between two messages.
-pub(crate) struct System<S: GenServer>(Box<dyn FnOnce(&mut S, &mut Context<S>) + Send>);
+pub(crate) struct System<S: GenServer>(Request<S>);
+
+type Request<S> = Box<dyn FnOnce(&mut S, &mut Context<S>) + Send>;
 
 impl<S: GenServer> System<S> {
     pub(crate) fn run(self, server: &mut S, context: &mut Context<S>) {

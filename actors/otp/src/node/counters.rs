@@ -81,6 +81,11 @@ impl Counters {
         self.fenced.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What replaced processes still tried to do, so far.
+    pub(crate) fn fenced_total(&self) -> u64 {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
     /// A handler held its worker too long.
     pub(crate) fn stuck(&self, replaced: bool) {
         self.stuck.fetch_add(1, Ordering::Relaxed);

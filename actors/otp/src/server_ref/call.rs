@@ -321,7 +321,7 @@ async fn settled<T>(
 async fn unanswered_by(process: &Process) -> CallError {
     let (passed, step) = oneshot::channel();
     // Dropped when the server comes to it, or when it has ended.
-    process.signal_urgently(Signal::Pass { _dropped: passed });
+    process.signal_urgently(Signal::Pass(passed));
     let _ = step.await;
     if process.is_ending() {
         CallError::Exit(process.wait().await)

@@ -15,6 +15,8 @@ type Asked = Box<dyn FnOnce(From<u64>) -> Next<Server> + Send>;
 type Walk = Box<dyn for<'a> FnOnce(&'a mut Context<Server>) -> BoxFuture<'a, ()> + Send>;
 type Begin = Box<dyn FnOnce(Server, &mut Context<Server>) -> Init<Server> + Send>;
 
+type OnInfo = Box<dyn FnMut(&Info) -> Next<Server> + Send>;
+
 /// What `format_status` does.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Show {
@@ -33,7 +35,7 @@ pub(crate) struct Server {
     pub(crate) number: u64,
     pub(crate) held: Vec<From<u64>>,
     /// Decides after each info.
-    pub(crate) on_info: Option<Box<dyn FnMut(&Info) -> Next<Server> + Send>>,
+    pub(crate) on_info: Option<OnInfo>,
     pub(crate) show: Show,
     pub(crate) panic_in_terminate: bool,
     /// `terminate` waits for it.

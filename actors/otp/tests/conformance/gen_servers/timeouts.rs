@@ -389,7 +389,7 @@ async fn hibernate_of_any_callback() {
         // The next message is, of whatever kind, and the state is the same.
         let sends: [fn(&Node, &ServerRef<Server>); 2] = [
             |_, server| server.cast(Message::Note("woken")),
-            |node, server| drop(node.send(server.pid(), Box::new("woken"))),
+            |node, server| assert!(node.send(server.pid(), Box::new("woken"))),
         ];
         for send in sends {
             log.clear();
