@@ -60,6 +60,8 @@ pub(crate) struct Process {
 struct Flags {
     /// Mirrors `state.exited`.
     exited: AtomicBool,
+    /// Links and monitors have been told of the end.
+    told: AtomicBool,
     /// Mirrors `state.condemned`: nothing may be handled any more.
     condemned: AtomicBool,
     /// The watchdog has replaced it: whatever its code still does counts for nothing.
@@ -309,10 +311,9 @@ impl Process {
         tokio::pin!(ended);
         // Enlist before looking, or an end between looking and waiting would be missed.
         ended.as_mut().enable();
-        if let Some(reason) = self.exit_reason() {
-            return reason;
+        if !self.flags.told.load(Ordering::Acquire) {
+            ended.await;
         }
-        ended.await;
         self.exit_reason().unwrap_or(ExitReason::Killed)
     }
 
@@ -469,6 +470,7 @@ impl Process {
                 self.node.remove_watcher(monitor, self.pid, watching.target);
             }
         }
+        self.flags.told.store(true, Ordering::Release);
         self.ended.notify_waiters();
         drop(remains);
         reason

@@ -15,8 +15,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod applications;
 mod case;
+mod dynamic_supervisors;
 mod gen_servers;
+mod partition_supervisors;
 mod score;
 mod supervisors;
 mod support;
@@ -35,6 +38,9 @@ fn cases() -> Vec<Case> {
         score::cases(),
         gen_servers::cases(),
         supervisors::cases(),
+        dynamic_supervisors::cases(),
+        partition_supervisors::cases(),
+        applications::cases(),
         sys::cases(),
     ]
     .into_iter()
