@@ -28,6 +28,7 @@ use crate::context::Context;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Info, Init, Next};
 use crate::node::Node;
+use crate::panics::guarded;
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::server_ref::{From, ServerRef};
@@ -178,10 +179,19 @@ impl GenServer for Controller {
         }
     }
 
-    async fn terminate(&mut self, _reason: &ExitReason, ctx: &mut Context<Controller>) {
+    async fn terminate(&mut self, reason: &ExitReason, ctx: &mut Context<Controller>) {
         // From here nobody gets an answer any more; whoever waits for one is told.
         self.applications.shared.close();
         let deadline = Instant::now() + self.applications.shared.stop_limit();
+        if let Some(hook) = self.applications.shared.take_shutdown() {
+            let reason = reason.clone();
+            let hook = guarded(async move { hook(reason).await });
+            match tokio::time::timeout_at(deadline, hook).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => tracing::error!(%reason, "the shutdown function panicked"),
+                Err(_) => tracing::error!("the shutdown function took too long"),
+            }
+        }
         let mut late = false;
         for name in std::mem::take(&mut self.order).into_iter().rev() {
             let entry = self.entries.get(&name);

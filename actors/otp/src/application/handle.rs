@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -37,6 +38,9 @@ pub struct NodeEnd {
     pub reason: ExitReason,
 }
 
+/// Runs before the applications are stopped with their node.
+type ShutdownHook = Box<dyn FnOnce(ExitReason) -> BoxFuture<'static, ()> + Send>;
+
 /// What is known without asking the controller.
 pub(super) struct Shared {
     pub(super) environment: Environment,
@@ -44,6 +48,7 @@ pub(super) struct Shared {
     closed: watch::Sender<bool>,
     ended: watch::Sender<Option<NodeEnd>>,
     stop_limit: Mutex<Duration>,
+    shutdown: Mutex<Option<ShutdownHook>>,
     /// Applications that may not run, loaded or not.
     forbidden: Mutex<HashSet<Arc<str>>>,
 }
@@ -56,6 +61,7 @@ impl Shared {
             closed: watch::Sender::new(false),
             ended: watch::Sender::new(None),
             stop_limit: Mutex::new(APPLICATION_STOP_LIMIT),
+            shutdown: Mutex::default(),
             forbidden: Mutex::default(),
         }
     }
@@ -67,6 +73,10 @@ impl Shared {
 
     pub(super) fn stop_limit(&self) -> Duration {
         *self.stop_limit.lock()
+    }
+
+    pub(super) fn take_shutdown(&self) -> Option<ShutdownHook> {
+        self.shutdown.lock().take()
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -348,6 +358,17 @@ impl Applications {
     /// [`APPLICATION_STOP_LIMIT`].
     pub fn set_stop_limit(&self, limit: Duration) {
         *self.shared.stop_limit.lock() = limit;
+    }
+
+    /// Runs when the node stops, before its applications are stopped, with the reason (`kernel(6)`,
+    /// shutdown_func). It has as long as [`Applications::set_stop_limit`] says, and takes that from
+    /// the applications. A second function takes the place of the first.
+    pub fn set_shutdown_func<F>(&self, function: impl FnOnce(ExitReason) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let hook: ShutdownHook = Box::new(move |reason| Box::pin(function(reason)));
+        *self.shared.shutdown.lock() = Some(hook);
     }
 
     /// Waits until the end of an application has ended the node, and tells which: the program

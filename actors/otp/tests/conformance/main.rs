@@ -15,11 +15,14 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod applications;
 mod case;
 mod counters;
 mod gen_servers;
 mod registries;
 mod processes;
+mod dynamic_supervisors;
+mod partition_supervisors;
 mod score;
 mod supervisors;
 mod support;
@@ -45,6 +48,9 @@ fn cases() -> Vec<Case> {
         registries::cases(),
         counters::cases(),
         supervisors::cases(),
+        dynamic_supervisors::cases(),
+        partition_supervisors::cases(),
+        applications::cases(),
         sys::cases(),
     ]
     .into_iter()

@@ -2,8 +2,8 @@
 //! arguments to a specification as the template.
 
 use otp::{
-    ChildInfo, ChildKind, ChildSpec, DynamicSupervisor, ExitReason, Options, Restart, Shutdown,
-    StartError, SupervisorError,
+    ChildInfo, ChildKind, ChildSpec, DynamicSupervisor, ExitReason, Restart, Shutdown, StartError,
+    SupervisorError,
 };
 
 use super::*;
@@ -282,5 +282,4 @@ async fn instances_are_listed() {
         Err(SupervisorError::NotFound)
     );
     assert_eq!(supervisor.which_child(two).await, Ok(info(two)));
-    let _options = Options::new();
 }

@@ -106,7 +106,7 @@ async fn instances_that_end_by_themselves_do_not_hold_up_the_stop() {
                     }
                 }
             };
-            let (stopped, ()) = futures_join(stopping, ending).await;
+            let (stopped, ()) = tokio::join!(stopping, ending);
             stopped.unwrap();
             for worker in &workers {
                 let ended = worker.wait_for_exit().await;
@@ -117,13 +117,6 @@ async fn instances_that_end_by_themselves_do_not_hold_up_the_stop() {
             assert_eq!(starts, 10, "none was restarted");
         }
     }
-}
-
-async fn futures_join<A, B>(
-    first: impl Future<Output = A>,
-    second: impl Future<Output = B>,
-) -> (A, B) {
-    tokio::join!(first, second)
 }
 
 async fn instances_have_their_time_to_stop() {
