@@ -168,3 +168,12 @@ pub use process::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
 mod panics;
 mod runner;
 mod signal;
+
+/// The examples of the book are compiled, and run.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../docs/coming-from-elixir.md")]
+    mod elixir {}
+    #[doc = include_str!("../../../docs/coming-from-tokio.md")]
+    mod tokio {}
+}

@@ -6,7 +6,6 @@
 %% Each operation does what the function of the same name does over there.
 -module(bench).
 -behaviour(gen_server).
--behaviour(supervisor).
 
 -export([main/1, start_link/0]).
 -export([init/1, handle_call/3, handle_cast/2]).
