@@ -224,11 +224,11 @@ impl Node {
 
     // ---- both sides of what is set up at once ---------------------------------------------
 
-    /// Notes a link of a local process with one of another node.
-    pub(crate) fn note_link(&self, local: Pid, far: Pid) {
-        if let Some(connection) = self.connection_of(far) {
-            connection.note_link(local, far);
-        }
+    /// Notes a link of a local process with one of another node. `false` if there is no
+    /// connection; within a node there is nothing to note.
+    pub(crate) fn note_link(&self, local: Pid, far: Pid) -> bool {
+        let connection = self.connection_of(far);
+        self.is_local(far) || connection.is_some_and(|one| one.note_link(local, far))
     }
 
     /// Notes a spawn request to the node of a pid, and what answers it if the connection is lost.
@@ -259,10 +259,9 @@ impl Node {
     }
 
     /// Notes a monitor of a process of another node on a local one.
-    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) {
-        if let Some(connection) = self.connection_of(far) {
-            connection.note_watched(monitor, far, local);
-        }
+    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) -> bool {
+        let connection = self.connection_of(far);
+        self.is_local(far) || connection.is_some_and(|one| one.note_watched(monitor, far, local))
     }
 
     /// Has something done on a node, here at once, elsewhere in the order of what is sent there.

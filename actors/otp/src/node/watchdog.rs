@@ -38,7 +38,8 @@ pub const HANDLER_REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// The clock moves on by at most so many steps at once.
 const STEPS_MAX: u32 = 3;
 
-/// What a worker thread is doing for one node. The thread alone writes, except for `reported`.
+/// What a worker thread is doing for one node. The thread alone writes, except for `reported`,
+/// which is the watchdog's own.
 #[derive(Default)]
 struct Slot {
     /// Odd while the thread changes the two below, which belong together: read in between, the
@@ -48,8 +49,8 @@ struct Slot {
     serial: AtomicU64,
     /// Since when, on the node's clock.
     since: AtomicU32,
-    /// The serial that was reported last, so that it is reported once.
-    reported: AtomicU64,
+    /// The poll that was reported last, so that it is reported once.
+    reported: Mutex<(u64, u32)>,
 }
 
 impl Slot {
@@ -128,17 +129,18 @@ impl Watchdog {
         let replace_after = self.replace_after_ms.load(Ordering::Relaxed);
         let slots = self.slots.lock();
         let looks = slots.iter().filter_map(|slot| {
-            let (serial, since) = slot.look()?;
+            let poll = slot.look()?;
+            let (serial, since) = poll;
             let held = self.clock.since_ms(since);
             let replace = replace_after > 0 && held >= replace_after;
-            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != serial;
-            (serial != 0 && (replace || report)).then(|| {
-                slot.reported.store(serial, Ordering::Relaxed);
-                Stuck {
-                    serial,
-                    held: Duration::from_millis(held),
-                    replace,
-                }
+            if serial == 0 || (held < report_after && !replace) {
+                return None;
+            }
+            let reported = std::mem::replace(&mut *slot.reported.lock(), poll);
+            (replace || reported != poll).then_some(Stuck {
+                serial,
+                held: Duration::from_millis(held),
+                replace,
             })
         });
         looks.collect()
@@ -172,7 +174,6 @@ impl Watchdog {
         slot.set((pid.serial(), self.clock.now()));
         let result = poll();
         slot.set(outer);
-        slot.reported.store(0, Ordering::Relaxed);
         result
     }
 }

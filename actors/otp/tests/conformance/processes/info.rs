@@ -49,9 +49,9 @@ async fn nothing_is_shown_of_one_that_has_ended() {
                 assert_eq!(info.name.as_deref(), Some("name"), "{info:?}");
                 assert_eq!(info.label.as_deref(), Some("label"));
                 assert_eq!((info.links.len(), info.monitored_by.len()), (1, 1));
+                tokio::task::yield_now().await;
             }
         });
-        tokio::task::yield_now().await;
         stop(&one, custom("end"));
         probe.expect_down(pid).await;
         assert!(node.process_info(pid).is_none(), "the DOWN was seen");

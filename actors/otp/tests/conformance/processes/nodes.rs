@@ -4,7 +4,7 @@ use otp::testing::Probe;
 use otp::{ExitReason, Info, MonitorRef, Node, Options, Pid, eventually};
 
 use super::monitors::downs;
-use super::{RUNS, arrived, custom, large, probe, settled, text, texts, two_nodes};
+use super::{RUNS, arrived, custom, large, probe, reached, settled, text, texts, two_nodes};
 use crate::support::{Message, Plan, Worker, busy, stop, within, worker};
 
 crate::cases! {
@@ -56,12 +56,14 @@ async fn nothing_is_left_of_a_link() {
     eventually!(links(&b, pid).is_empty() && nothing_crosses(&a, &b));
     // The other end ends, the own one does, the node does.
     probe.link(pid).await;
+    reached(&b, pid).await;
     stop(&peer, custom("end"));
     assert_eq!(probe.expect_exit(pid).await, custom("end"));
     eventually!(nothing_crosses(&a, &b));
     let (near, far) = (worker(&a).await, worker(&b).await);
     let pid = far.pid();
     within(&near, move |ctx| ctx.link(pid)).await;
+    reached(&b, pid).await;
     stop(&near, custom("near"));
     assert_eq!(far.wait_for_exit().await, custom("near"));
     eventually!(nothing_crosses(&a, &b));
@@ -82,18 +84,21 @@ async fn nothing_is_left_of_a_link() {
         let peer = worker(&b).await;
         let pid = peer.pid();
         probe.link(pid).await;
-        match run % 3 {
-            0 => stop(&peer, custom("end")),
-            1 => peer.cast(Message::Run(Box::new(move |ctx| {
-                ctx.unlink(own);
-                ctx.link(own);
-                otp::Next::Go
-            }))),
-            _ => peer.cast(Message::Run(Box::new(move |ctx| {
-                ctx.unlink(own);
-                otp::Next::Go
-            }))),
-        }
+        let others = peer.clone();
+        let other = tokio::spawn(async move {
+            match run % 3 {
+                0 => stop(&others, custom("end")),
+                turn => {
+                    within(&others, move |ctx| {
+                        ctx.unlink(own);
+                        if turn == 1 {
+                            ctx.link(own);
+                        }
+                    })
+                    .await;
+                }
+            }
+        });
         probe
             .run(move |ctx| {
                 ctx.unlink(pid);
@@ -101,6 +106,7 @@ async fn nothing_is_left_of_a_link() {
                 ctx.unlink(pid);
             })
             .await;
+        other.await.unwrap();
         if run % 3 != 0 {
             // Who was linked by the other's last word may be so, but then both are.
             settled(&a, &b).await;
@@ -197,6 +203,7 @@ async fn each_kind_of_end() {
     for reason in [ExitReason::Normal, custom("end"), ExitReason::Kill, large()] {
         let target = worker(&b).await;
         let monitor = probe.monitor(target.pid()).await;
+        reached(&b, target.pid()).await;
         stop(&target, reason.clone());
         assert_eq!(probe.expect_down(target.pid()).await, (monitor, reason));
         probe.monitor(target.pid()).await;
@@ -581,6 +588,7 @@ async fn a_new_link_is_a_new_link() {
         eventually!(links(&b, two).is_empty());
     }
     near.link(two).await;
+    reached(&b, two).await;
     b.exit(two, ExitReason::Kill);
     assert_eq!(near.expect_exit(two).await, ExitReason::Killed);
     near.expect_nothing().await;
