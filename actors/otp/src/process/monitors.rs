@@ -24,26 +24,6 @@ impl Process {
         }
     }
 
-    pub(crate) fn watched_by(&self) -> Vec<Pid> {
-        let state = self.state.lock();
-        let tables = state.tables.as_ref();
-        tables.map_or(Vec::new(), |tables| {
-            tables.watched_by.iter().map(|(_, pid)| *pid).collect()
-        })
-    }
-
-    pub(crate) fn watching(&self) -> Vec<Pid> {
-        let state = self.state.lock();
-        let tables = state.tables.as_ref();
-        tables.map_or(Vec::new(), |tables| {
-            let watching = tables.watching.values();
-            watching
-                .filter(|watching| !watching.delivered)
-                .map(|watching| watching.target)
-                .collect()
-        })
-    }
-
     pub(crate) fn add_watching(
         &self,
         monitor: MonitorRef,

@@ -4,6 +4,7 @@ mod aliases;
 mod busy;
 mod dictionary;
 mod exits;
+mod far_monitors;
 mod info;
 mod killing;
 mod limits;
@@ -39,6 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
         busy::cases(),
         dictionary::cases(),
         exits::cases(),
+        far_monitors::cases(),
         info::cases(),
         killing::cases(),
         limits::cases(),

@@ -198,7 +198,9 @@ async fn waiting_messages_are_counted_and_listed() {
         node.mailbox_names(pid, 10),
         Some(vec!["message", "message"])
     );
-    tell(&one, move |ctx| drop(ctx.monitor(gone)));
+    tell(&one, move |ctx| {
+        ctx.monitor(gone);
+    });
     assert_eq!(info(&node, &one).mailbox_len, 3);
     assert_eq!(
         node.mailbox_names(pid, 2).unwrap().len(),

@@ -23,7 +23,7 @@ async fn nothing_is_handled_after_an_exit_signal() {
             let (pid, typed) = (receiver.pid(), receiver.clone());
             let local = run % 2 == 0;
             within(&sender, move |ctx| {
-                let send = |number: u32| match local && number % 2 == 0 {
+                let send = |number: u32| match local && number.is_multiple_of(2) {
                     true => typed.cast(Note::Number(number)),
                     false => drop(ctx.send(pid, message(number))),
                 };

@@ -231,7 +231,10 @@ async fn a_replaced_process_ends_once() {
     let stuck = crate::support::planned(&node, plan).await;
     probe.monitor(stuck.pid()).await;
     let (done, is_done) = tokio::sync::oneshot::channel();
-    let free = block(&stuck, move |_| drop(done.send(()))).await;
+    let free = block(&stuck, move |_| {
+        let _ = done.send(());
+    })
+    .await;
     // It is told to end, which it does not see.
     node.exit(stuck.pid(), ExitReason::Kill);
     stuck.cast(Message::Note("after".into()));
