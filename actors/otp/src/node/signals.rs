@@ -71,6 +71,7 @@ impl Node {
             return linked.then_some(()).ok_or(ExitReason::NoProc);
         }
         let connection = self.connection_of(to).ok_or(ExitReason::NoConnection)?;
+        let _quiet = connection.quiet();
         process.add_own_link(to, urgent);
         if !connection.note_link(process.pid, to) {
             return Err(ExitReason::NoConnection);
@@ -89,8 +90,10 @@ impl Node {
             }
             return;
         }
+        let connection = self.connection_of(to);
+        let _quiet = connection.as_ref().map(|connection| connection.quiet());
         process.remove_link(to);
-        if let Some(connection) = self.connection_of(to) {
+        if let Some(connection) = &connection {
             let from = process.pid;
             connection.begin_unlink(from, to);
             connection.send(Parcel::Unlink { from, to });
