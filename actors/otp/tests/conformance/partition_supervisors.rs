@@ -111,8 +111,7 @@ async fn children_are_reached_by_key() {
         parts.whereis("x").unwrap(),
         parts.partition_of("x").unwrap(),
     );
-    node.exit(first, ExitReason::Kill);
-    node.wait_for_exit(first).await;
+    kill(&node, first).await;
     match parts.whereis("x") {
         Ok(pid) => assert_ne!(pid, first),
         Err(error) => assert_eq!(error, PartitionError::NoProc(partition)),
