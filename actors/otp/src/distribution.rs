@@ -140,8 +140,6 @@ impl Node {
                 Added::LostMeanwhile => {}
             }
         }
-        self.tell_node_monitors(other.name(), true);
-        other.tell_node_monitors(self.name(), true);
         tokio::spawn(pump(of_self, here.clone(), other.clone(), there.clone()));
         tokio::spawn(pump(of_other, there, self.clone(), here));
     }
@@ -245,6 +243,9 @@ impl Node {
         }
         own.insert(other.outside(), here.clone());
         others.insert(self.outside(), there.clone());
+        // Before anybody can see it lost.
+        self.tell_node_monitors(other.name(), true);
+        other.tell_node_monitors(self.name(), true);
         Added::Yes
     }
 

@@ -285,41 +285,40 @@ impl Drop for HalfStarted {
 impl<S: GenServer> Running<S> {
     /// From the end of `init` to the end.
     async fn live(&mut self) -> Result<(), ActorProcessingErr> {
+        // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
+        // idle process of that kind. One box serves all that is in the mailbox.
         match self.first.take() {
             None | Some(First::Next(Next::Go)) => {}
             Some(First::Next(first)) => Box::pin(self.run(Step::Decided(first))).await?,
             Some(First::Body(body)) => Box::pin(self.enter(body)).await?,
         }
-        if let Some(envelope) = self.next().await {
-            Box::pin(self.receive(envelope)).await?;
-            Box::pin(self.serve()).await?;
-        }
         loop {
-            self.context.rest();
-            asleep().await;
-            // Boxed on purpose: the future of a big server's `handle` would otherwise be part of
-            // every idle process of that kind. One box serves all that is in the mailbox.
             Box::pin(self.serve()).await?;
+            asleep().await;
         }
     }
 
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
-        while let Some(envelope) = self.next().await {
+        loop {
+            let shuffle = self.context.process.node.shuffle();
+            if shuffle.is_on() {
+                shuffle.pass().await;
+            }
+            let Some(envelope) = self.next().await else {
+                self.context.rest();
+                return Ok(());
+            };
             self.receive(envelope).await?;
             // The mailbox is no resource tokio knows: without this, a busy one starves others.
             tokio::task::consume_budget().await;
         }
-        Ok(())
     }
 
     /// The next item. If there is none, the next that comes wakes this task.
     async fn next(&mut self) -> Option<Envelope<S>> {
-        let process = &self.context.process;
-        if process.node.shuffle().is_on() {
-            process.node.shuffle().pass().await;
-        }
         std::future::poll_fn(|context| {
+            let process = &self.context.process;
             let taken = process.take::<S>(context.waker());
             // Looked at after the taking: what was sent after an exit signal cannot be taken
             // without that signal being visible.

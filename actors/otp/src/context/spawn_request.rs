@@ -60,11 +60,14 @@ impl Request {
     fn settle(&self, child: &Arc<Process>) {
         let requester = self.requester.pid;
         if self.how.link {
-            child.node.note_link(child.pid, requester);
             child.add_link(requester);
+            if !child.node.note_link(child.pid, requester) {
+                child.exit_signal(requester, ExitReason::NoConnection, true);
+            }
         }
-        if let Some(monitor) = self.monitor {
-            child.node.note_watched(monitor, requester, child.pid);
+        if let Some(monitor) = self.monitor
+            && child.node.note_watched(monitor, requester, child.pid)
+        {
             child.add_watcher(monitor, requester);
         }
         let (this, pid) = (self.clone(), child.pid);
@@ -81,9 +84,12 @@ impl Request {
             return self.unwanted(child);
         }
         if self.how.link {
-            home.note_link(requester.pid, child);
+            let noted = home.note_link(requester.pid, child);
             if !requester.add_link(child) {
                 return self.unwanted(child);
+            }
+            if !noted {
+                requester.exit_signal(child, ExitReason::NoConnection, true);
             }
         }
         if let Some(monitor) = self.monitor {

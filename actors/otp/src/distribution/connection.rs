@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::distribution::{CONNECTION_PARCELS_MAX, Parcel};
@@ -69,6 +69,12 @@ impl Connection {
         let mut lost = self.line.lost.subscribe();
         // The sender lives as long as this end does.
         let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    /// Nothing arrives while this is held: what a process does to a link is one step, and what
+    /// the peer says about it comes before or after that.
+    pub(crate) fn quiet(&self) -> MutexGuard<'_, ()> {
+        self.arriving.lock()
     }
 
     /// `None` if the connection is lost.

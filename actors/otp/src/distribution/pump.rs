@@ -150,7 +150,6 @@ pub(super) fn lose(node: &Node, end: &Arc<Connection>) {
     let Some(crossings) = end.crossings.lock().take() else {
         return;
     };
-    node.remove_connection(&end.peer, end);
     for (_, lost) in crossings.requests {
         lost();
     }
@@ -170,4 +169,6 @@ pub(super) fn lose(node: &Node, end: &Arc<Connection>) {
         }
     }
     node.tell_node_monitors(end.peer.name(), false);
+    // Last: until then nobody can connect again.
+    node.remove_connection(&end.peer, end);
 }

@@ -71,6 +71,7 @@ impl Node {
             return linked.then_some(()).ok_or(ExitReason::NoProc);
         }
         let connection = self.connection_of(to).ok_or(ExitReason::NoConnection)?;
+        let _quiet = connection.quiet();
         process.add_own_link(to, urgent);
         if !connection.note_link(process.pid, to) {
             return Err(ExitReason::NoConnection);
@@ -89,8 +90,10 @@ impl Node {
             }
             return;
         }
+        let connection = self.connection_of(to);
+        let _quiet = connection.as_ref().map(|connection| connection.quiet());
         process.remove_link(to);
-        if let Some(connection) = self.connection_of(to) {
+        if let Some(connection) = &connection {
             let from = process.pid;
             connection.begin_unlink(from, to);
             connection.send(Parcel::Unlink { from, to });
@@ -224,11 +227,11 @@ impl Node {
 
     // ---- both sides of what is set up at once ---------------------------------------------
 
-    /// Notes a link of a local process with one of another node.
-    pub(crate) fn note_link(&self, local: Pid, far: Pid) {
-        if let Some(connection) = self.connection_of(far) {
-            connection.note_link(local, far);
-        }
+    /// Notes a link of a local process with one of another node. `false` if there is no
+    /// connection; within a node there is nothing to note.
+    pub(crate) fn note_link(&self, local: Pid, far: Pid) -> bool {
+        let connection = self.connection_of(far);
+        self.is_local(far) || connection.is_some_and(|one| one.note_link(local, far))
     }
 
     /// Notes a spawn request to the node of a pid, and what answers it if the connection is lost.
@@ -259,10 +262,9 @@ impl Node {
     }
 
     /// Notes a monitor of a process of another node on a local one.
-    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) {
-        if let Some(connection) = self.connection_of(far) {
-            connection.note_watched(monitor, far, local);
-        }
+    pub(crate) fn note_watched(&self, monitor: MonitorRef, far: Pid, local: Pid) -> bool {
+        let connection = self.connection_of(far);
+        self.is_local(far) || connection.is_some_and(|one| one.note_watched(monitor, far, local))
     }
 
     /// Has something done on a node, here at once, elsewhere in the order of what is sent there.

@@ -54,7 +54,7 @@ async fn started(node: &Node, supervisor: PartitionSupervisor) -> PartitionSuper
 
 async fn the_id_follows_the_name() {
     let node = node();
-    let registry = Registry::new(&node);
+    let registry = Registry::<&str>::new(&node);
     let named = PartitionSupervisor::new(worker()).child_spec("one");
     assert_eq!((named.id(), named.kind()), ("one", ChildKind::Supervisor));
     let key = registry.clone();
@@ -111,8 +111,7 @@ async fn children_are_reached_by_key() {
         parts.whereis("x").unwrap(),
         parts.partition_of("x").unwrap(),
     );
-    node.exit(first, ExitReason::Kill);
-    node.wait_for_exit(first).await;
+    kill(&node, first).await;
     match parts.whereis("x") {
         Ok(pid) => assert_ne!(pid, first),
         Err(error) => assert_eq!(error, PartitionError::NoProc(partition)),
@@ -122,7 +121,7 @@ async fn children_are_reached_by_key() {
 
 async fn it_may_have_a_registry_key() {
     let node = node();
-    let registry = Registry::new(&node);
+    let registry = Registry::<&str>::new(&node);
     let options = Options::new().register_in(&registry, "parts");
     let parts = PartitionSupervisor::new(worker());
     parts.start(&node, options).await.unwrap();

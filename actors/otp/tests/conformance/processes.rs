@@ -4,6 +4,7 @@ mod aliases;
 mod busy;
 mod dictionary;
 mod exits;
+mod far_monitors;
 mod info;
 mod killing;
 mod limits;
@@ -39,6 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
         busy::cases(),
         dictionary::cases(),
         exits::cases(),
+        far_monitors::cases(),
         info::cases(),
         killing::cases(),
         limits::cases(),
@@ -124,14 +126,17 @@ where
 
 /// Waits within a handler, without an await: until others have brought a condition about.
 fn spin_until(condition: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + otp::testing::TEST_DEADLINE;
-    while !condition() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "waited too long in a handler"
-        );
-        std::thread::yield_now();
-    }
+    // What this thread was going to run next must run elsewhere.
+    tokio::task::block_in_place(|| {
+        let deadline = std::time::Instant::now() + otp::testing::TEST_DEADLINE;
+        while !condition() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "waited too long in a handler"
+            );
+            std::thread::yield_now();
+        }
+    });
 }
 
 fn custom(text: &str) -> ExitReason {
@@ -189,6 +194,12 @@ async fn settled(a: &Node, b: &Node) {
         echo.expect_msg::<u32>().await;
         to.exit(echo.pid(), ExitReason::Kill);
     }
+}
+
+/// A link or a monitor of another node's process has reached the process.
+async fn reached(node: &Node, pid: Pid) {
+    let there = |info: otp::ProcessInfo| info.links.len() + info.monitored_by.len() > 0;
+    eventually!(node.process_info(pid).is_some_and(there));
 }
 
 /// Both ends of what there is between two local processes.

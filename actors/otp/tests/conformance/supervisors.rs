@@ -133,6 +133,13 @@ pub(crate) async fn end(node: &Node, pid: Pid, reason: ExitReason) {
     worker.wait_for_exit().await;
 }
 
+/// Kills a process of any kind; its supervisor knows when this is over.
+pub(crate) async fn kill(node: &Node, pid: Pid) {
+    let watched = node.wait_for_exit(pid);
+    node.exit(pid, ExitReason::Kill);
+    watched.await;
+}
+
 /// The same for one that is registered.
 pub(crate) async fn end_named(node: &Node, name: &str, reason: ExitReason) {
     end(node, node.whereis(name).unwrap(), reason).await;

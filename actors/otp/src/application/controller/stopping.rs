@@ -102,7 +102,8 @@ impl Controller {
                     StartType::Transient => reason != ExitReason::Normal,
                     StartType::Temporary => false,
                 };
-                if ends_node {
+                // In a drain the node ends anyway, in its own time.
+                if ends_node && !self.applications.shared.is_draining() {
                     self.applications.shared.node_ends(name.clone(), reason);
                     let node = ctx.node().clone();
                     tokio::spawn(async move { node.stop().await });

@@ -63,6 +63,12 @@ fn a_poll_within_a_poll_has_a_time_of_its_own() {
             assert_eq!(seen(&watchdog), []);
         });
         assert_eq!(seen(&watchdog), [(7, 80, false)], "the outer one goes on");
+        watchdog.watch(pid(8), || {});
+        assert_eq!(seen(&watchdog), [], "and is reported once");
+    });
+    watchdog.watch(pid(7), || {
+        watchdog.clock.set(20);
+        assert_eq!(seen(&watchdog), [(7, 120, false)], "another poll");
     });
 }
 

@@ -41,7 +41,7 @@ async fn it_is_a_child_of_a_supervisor() {
 
 async fn there_are_several_under_one_parent() {
     let node = node();
-    let registry = Registry::new(&node);
+    let registry = Registry::<&str>::new(&node);
     let key = registry.clone();
     let spec = |id| ChildSpec::dynamic_supervisor(id, DynamicSupervisor::new);
     let root = Supervisor::one_for_one()

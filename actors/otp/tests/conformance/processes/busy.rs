@@ -121,7 +121,7 @@ async fn a_spawn_reply_arrives() {
 async fn an_unlink_completes() {
     let (a, b) = two_nodes();
     let mut near = probe(&a).await;
-    let mut far = probe(&b).await;
+    let far = probe(&b).await;
     let (own, peer) = (near.pid(), far.pid());
     near.link(peer).await;
     settled(&a, &b).await;

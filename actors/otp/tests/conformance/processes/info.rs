@@ -49,9 +49,9 @@ async fn nothing_is_shown_of_one_that_has_ended() {
                 assert_eq!(info.name.as_deref(), Some("name"), "{info:?}");
                 assert_eq!(info.label.as_deref(), Some("label"));
                 assert_eq!((info.links.len(), info.monitored_by.len()), (1, 1));
+                tokio::task::yield_now().await;
             }
         });
-        tokio::task::yield_now().await;
         stop(&one, custom("end"));
         probe.expect_down(pid).await;
         assert!(node.process_info(pid).is_none(), "the DOWN was seen");
@@ -198,7 +198,9 @@ async fn waiting_messages_are_counted_and_listed() {
         node.mailbox_names(pid, 10),
         Some(vec!["message", "message"])
     );
-    tell(&one, move |ctx| drop(ctx.monitor(gone)));
+    tell(&one, move |ctx| {
+        ctx.monitor(gone);
+    });
     assert_eq!(info(&node, &one).mailbox_len, 3);
     assert_eq!(
         node.mailbox_names(pid, 2).unwrap().len(),

@@ -1,6 +1,5 @@
 //! Monitors: exactly one DOWN, or none after demonitor, and the truth about which.
 
-use otp::testing::Probe;
 use otp::{ExitReason, GenServer, Info, Init, MonitorRef, Next, Node, Options, Pid, eventually};
 
 use super::{RUNS, arrived, custom, large, plain, probe, spin_until, tell, trapping};

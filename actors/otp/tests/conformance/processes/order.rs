@@ -2,7 +2,7 @@
 
 use otp::{AliasMode, ExitReason, Info, Next, Node, eventually};
 
-use super::{Note, RUNS, custom, message, probe, sink, two_nodes};
+use super::{Note, RUNS, custom, message, probe, reached, sink, two_nodes};
 use crate::support::{Message, within, worker};
 
 crate::cases! {
@@ -23,7 +23,7 @@ async fn nothing_is_handled_after_an_exit_signal() {
             let (pid, typed) = (receiver.pid(), receiver.clone());
             let local = run % 2 == 0;
             within(&sender, move |ctx| {
-                let send = |number: u32| match local && number % 2 == 0 {
+                let send = |number: u32| match local && number.is_multiple_of(2) {
                     true => typed.cast(Note::Number(number)),
                     false => drop(ctx.send(pid, message(number))),
                 };
@@ -56,9 +56,11 @@ async fn messages_come_before_down_and_exit() {
     for run in 0..2 * RUNS {
         log.clear();
         let local = run % 2 == 0;
-        let child = worker(if local { &a } else { &b }).await;
+        let child_node = if local { &a } else { &b };
+        let child = worker(child_node).await;
         let (pid, typed) = (child.pid(), watcher.clone());
         watcher.call(|from| Note::Watch(pid, from)).await.unwrap();
+        reached(child_node, pid).await;
         child.cast(Message::Run(Box::new(move |ctx| {
             for number in 0..3 {
                 match local && number == 1 {
@@ -83,9 +85,11 @@ async fn messages_come_before_down_and_exit() {
     // A link behaves as a monitor does.
     let mut probe = probe(&a).await;
     for run in 0..2 * RUNS {
-        let child = worker(if run % 2 == 0 { &a } else { &b }).await;
+        let child_node = if run % 2 == 0 { &a } else { &b };
+        let child = worker(child_node).await;
         let (to, pid) = (probe.pid(), child.pid());
         probe.link(pid).await;
+        reached(child_node, pid).await;
         child.cast(Message::Run(Box::new(move |ctx| {
             for number in 0..3 {
                 ctx.send(to, message(number));
@@ -107,6 +111,7 @@ async fn in_rotation(home: &Node, far: &Node) {
     for run in 0..RUNS {
         let child = worker(far).await;
         probe.monitor(child.pid()).await;
+        reached(far, child.pid()).await;
         let name = name.clone();
         child.cast(Message::Run(Box::new(move |ctx| {
             for number in 0..9 {

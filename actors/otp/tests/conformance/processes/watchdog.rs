@@ -8,7 +8,7 @@ use otp::report::{Report, StuckReport};
 use otp::{AliasMode, ChildSpec, ExitReason, Node, Options, ServerRef, Supervisor, eventually};
 use parking_lot::Mutex;
 
-use super::{message, plain, probe, spin_until, tell};
+use super::{message, plain, probe, tell};
 use crate::support::{Log, Message, Plan, Worker, node, within, worker};
 
 crate::cases! {
@@ -37,16 +37,24 @@ fn strict() -> (Node, Arc<Mutex<Vec<StuckReport>>>) {
 }
 
 /// Blocks a worker's thread until the flag is set; what comes after it runs then.
-fn block(
+async fn block(
     worker: &ServerRef<Worker>,
     then: impl FnOnce(&mut otp::Context<Worker>) + Send + 'static,
 ) -> Arc<AtomicBool> {
     let free = Arc::new(AtomicBool::new(false));
     let flag = free.clone();
+    let blocked = Arc::new(AtomicBool::new(false));
+    let blocks = blocked.clone();
     tell(worker, move |ctx| {
-        spin_until(|| flag.load(Ordering::Acquire));
+        // It wakes nobody: who is woken here would run on this thread, next.
+        blocks.store(true, Ordering::Release);
+        let deadline = Instant::now() + otp::testing::TEST_DEADLINE;
+        while !flag.load(Ordering::Acquire) && Instant::now() < deadline {
+            std::hint::spin_loop();
+        }
         then(ctx);
     });
+    eventually!(blocked.load(Ordering::Acquire));
     free
 }
 
@@ -55,7 +63,7 @@ async fn a_handler_that_blocks_is_reported_once() {
     node.set_handler_limits(REPORT, None);
     let one = worker(&node).await;
     within(&one, |ctx| ctx.set_label("stuck 1")).await;
-    let free = block(&one, |_| {});
+    let free = block(&one, |_| {}).await;
     eventually!(!reports.lock().is_empty());
     // Long after the other limit, if there were one.
     let began = Instant::now();
@@ -73,7 +81,7 @@ async fn a_handler_that_blocks_is_reported_once() {
     free.store(true, Ordering::Release);
     assert_eq!(one.call(Message::Get).await, Ok(7), "it goes on");
     // The next time is another time.
-    let free = block(&one, |_| {});
+    let free = block(&one, |_| {}).await;
     eventually!(reports.lock().len() == 2);
     free.store(true, Ordering::Release);
     assert_eq!(one.call(Message::Get).await, Ok(7));
@@ -98,7 +106,7 @@ async fn a_handler_that_blocks_for_long_is_replaced() {
     probe.link(pid).await;
     probe.monitor(pid).await;
     let began = Instant::now();
-    let free = block(&stuck, |_| {});
+    let free = block(&stuck, |_| {}).await;
     let ended = stuck.wait_for_exit();
     let pending = stuck.call(Message::Get);
     let (other, log) = plain(&node).await;
@@ -141,7 +149,7 @@ async fn a_supervisor_restarts_it() {
     let supervisor = supervisor.start(&node, Options::new()).await.unwrap();
     let first = node.whereis_ref::<Worker>("child").unwrap();
     let began = Instant::now();
-    let free = block(&first, |_| {});
+    let free = block(&first, |_| {}).await;
     eventually!(log.all() == ["child init", "child init"]);
     let after = began.elapsed();
     assert!(after >= REPLACE && after < 10 * REPLACE, "{after:?}");
@@ -191,7 +199,8 @@ async fn what_a_replaced_process_still_does_is_void() {
         ctx.spawn_request::<Worker>(&node, Plan::default(), Options::new(), how);
         assert!(node.register("void", ctx.pid()).is_err());
         let _ = done.send(node.fenced_total() - before);
-    });
+    })
+    .await;
     assert_eq!(stuck.wait_for_exit().await, ExitReason::Killed);
     let processes = node.process_count();
     free.store(true, Ordering::Release);
@@ -222,7 +231,10 @@ async fn a_replaced_process_ends_once() {
     let stuck = crate::support::planned(&node, plan).await;
     probe.monitor(stuck.pid()).await;
     let (done, is_done) = tokio::sync::oneshot::channel();
-    let free = block(&stuck, move |_| drop(done.send(())));
+    let free = block(&stuck, move |_| {
+        let _ = done.send(());
+    })
+    .await;
     // It is told to end, which it does not see.
     node.exit(stuck.pid(), ExitReason::Kill);
     stuck.cast(Message::Note("after".into()));

@@ -154,8 +154,7 @@ async fn supervisors_are_counted_apart() {
         .filter(|child| child.kind == ChildKind::Supervisor)
     {
         let pid = child.state.pid().unwrap();
-        node.exit(pid, ExitReason::Kill);
-        node.wait_for_exit(pid).await;
+        kill(&node, pid).await;
     }
     assert_eq!(dynamic_counts(&supervisor).await, [1, 1, 0, 1]);
 }

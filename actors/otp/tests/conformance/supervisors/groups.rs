@@ -78,7 +78,7 @@ async fn temporary_bystanders_are_not_restarted() {
     for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
         let (node, log) = (node(), Log::default());
         let supervisor = Supervisor::new(strategy)
-            .intensity(2, HOUR)
+            .intensity(4, HOUR)
             .child(child("a", &log))
             .child(child("t", &log).restart(Restart::Temporary))
             .child(child("b", &log))

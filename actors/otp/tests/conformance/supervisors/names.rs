@@ -99,8 +99,9 @@ async fn a_supervisor_is_made_of_children() {
 
 async fn a_supervisor_is_made_by_a_callback() {
     let (node, log) = (node(), Log::default());
+    let called = log.clone();
     let callback = Supervisor::init(move || {
-        let log = log.clone();
+        let log = called.clone();
         async move {
             tokio::task::yield_now().await;
             SupervisorInit::Ok(Supervisor::one_for_one().child(child("stack", &log)))
@@ -108,12 +109,19 @@ async fn a_supervisor_is_made_by_a_callback() {
     });
     let supervisor = run(&node, callback.clone()).await;
     restarts_under_its_name(&node, supervisor).await;
-    // As a child too, where it is called anew at each start.
-    let spec = ChildSpec::supervisor("inner", move || callback.clone());
+    // As a child too, where it is called anew at each start. It has no name, which those of a
+    // supervisor that is killed keep until they have heard of it.
+    log.clear();
+    let spec = ChildSpec::supervisor("inner", move || {
+        let log = log.clone();
+        Supervisor::init(move || {
+            let unnamed = child("stack", &log).options(Options::new);
+            std::future::ready(SupervisorInit::Ok(Supervisor::one_for_one().child(unnamed)))
+        })
+    });
     let root = run(&node, Supervisor::one_for_one().child(spec)).await;
     let inner = root.child("inner").await.unwrap();
-    node.exit(inner, ExitReason::Kill);
-    node.wait_for_exit(inner).await;
+    kill(&node, inner).await;
     let second = root.child("inner").await.unwrap();
     let second = SupervisorRef::from_pid(&node, second).unwrap();
     assert_eq!(states(&second).await, ["stack runs"]);

@@ -76,8 +76,7 @@ async fn many_children_are_as_cheap_as_few() {
         }
         for id in &ids[size / 3..2 * size / 3] {
             let pid = supervisor.child(id).await.unwrap();
-            node.exit(pid, ExitReason::Kill);
-            node.wait_for_exit(pid).await;
+            kill(&node, pid).await;
             assert_ne!(supervisor.child(id).await, Ok(pid));
         }
         supervisor.stop(ExitReason::Shutdown, LONG).await.unwrap();
