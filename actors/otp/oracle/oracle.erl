@@ -5,7 +5,7 @@
 %% line/1 is synchronous: the caller goes on when the line is in the trace, so lines which are
 %% causally ordered are ordered in the trace.
 -module(oracle).
--export([main/1, line/1, await/2, reason/1, call_error/1]).
+-export([main/1, line/1, await/2, freeze/0, reason/1, call_error/1]).
 -export([down/1, exit_of/1, msg/0, nothing/0, alive_or_down/2, until/1, reasons/0, reasons/1, name/1]).
 
 %% ---- the runner -------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ one(Fun) ->
         process_flag(trap_exit, true),
         Fun(),
         %% What its end does to what it started is no part of the story.
-        ask(Collector, freeze)
+        freeze()
     end),
     receive
         {'DOWN', Ref, process, Pid, normal} -> ok;
@@ -103,6 +103,9 @@ line(Words) -> ask(oracle_collector, {line, Words}).
 
 %% Waits until Count lines start with these words: the barrier a scenario uses, never a sleep.
 await(Words, Count) -> ask(oracle_collector, {await, Words, Count}).
+
+%% Ends the trace.
+freeze() -> ask(oracle_collector, freeze).
 
 ask(To, What) ->
     Ref = make_ref(),
