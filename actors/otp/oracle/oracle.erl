@@ -6,7 +6,7 @@
 %% causally ordered are ordered in the trace.
 -module(oracle).
 -export([main/1, line/1, await/2, freeze/0, reason/1, call_error/1]).
--export([down/1, exit_of/1, msg/0, nothing/0, alive_or_down/2, until/1, reasons/0, reasons/1, name/1]).
+-export([watch/1, down/1, exit_of/1, msg/0, nothing/0, alive_or_down/2, until/1, reasons/0, reasons/1, name/1]).
 
 %% ---- the runner -------------------------------------------------------------------------------
 
@@ -200,6 +200,13 @@ reasons() ->
 reasons(Names) -> [{N, R} || {N, R} <- reasons(), lists:member(N, Names)].
 
 %% ---- what a driver waits for ------------------------------------------------------------------
+
+%% A monitor which is in place when this returns. monitor/2 alone only sends it: it may be overtaken
+%% by the end of the process, if that comes from somebody else.
+watch(Pid) ->
+    Ref = monitor(process, Pid),
+    is_pid(Pid) andalso is_process_alive(Pid),
+    Ref.
 
 down(Ref) -> receive {'DOWN', Ref, process, Pid, Why} -> line([down, Ref, Pid, {reason, Why}]) end.
 

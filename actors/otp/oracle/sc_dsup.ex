@@ -90,7 +90,7 @@ defmodule Oracle.ScDsup do
   # One child each time, so that the order of the stop is none.
   defp intensity(n) do
     sup = start(max_restarts: n)
-    ref = Process.monitor(sup)
+    ref = :oracle.watch(sup)
     add(sup, child(:a))
     for _ <- 0..n, do: finish(sup, hd(pids(sup)), :boom)
     gone(sup, ref)
@@ -99,7 +99,7 @@ defmodule Oracle.ScDsup do
 
   defp restart_fails(times, init) do
     sup = start(max_restarts: 3)
-    ref = Process.monitor(sup)
+    ref = :oracle.watch(sup)
     fails = fn n when n > 1 and n < 2 + times -> init; _ -> :ok end
     pid = add(sup, child(:a, %{}, %{init: script(fails)}))
     finish(sup, pid, :boom)
@@ -125,11 +125,11 @@ defmodule Oracle.ScDsup do
   defp shutdown(how, shutdown, plan) do
     sup = start()
     pid = add(sup, child(:a, %{shutdown: shutdown}, plan))
-    ref = Process.monitor(pid)
+    ref = :oracle.watch(pid)
 
     case how do
       :stop ->
-        sup_ref = Process.monitor(sup)
+        sup_ref = :oracle.watch(sup)
         Process.unlink(sup)
         Process.exit(sup, :shutdown)
         down(ref)
@@ -158,7 +158,7 @@ defmodule Oracle.ScDsup do
         :running -> pid
         :unknown -> worker(:stranger)
         :ended ->
-          ref = Process.monitor(pid)
+          ref = :oracle.watch(pid)
           :ok = DynamicSupervisor.terminate_child(sup, pid)
           down(ref)
           pid
@@ -194,7 +194,7 @@ defmodule Oracle.ScDsup do
     # Its own line comes when the other's is there.
     wait = fn -> await([:terminate, other], 1) end
     for label <- [:a, :b], do: add(sup, child(label, %{}, if(label == waiting, do: %{before: wait}, else: %{})))
-    ref = Process.monitor(sup)
+    ref = :oracle.watch(sup)
     Process.unlink(sup)
     Process.exit(sup, :shutdown)
     down(ref)
@@ -230,7 +230,7 @@ defmodule Oracle.ScDsup do
       end},
       {"intensity_counts_over_all_children", fn ->
         sup = start(max_restarts: 1)
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         a = add(sup, child(:a))
         b = add(sup, child(:b, %{}, %{quiet: true}))
         finish(sup, b, :boom)
@@ -276,14 +276,14 @@ defmodule Oracle.ScDsup do
         parent = worker(:parent)
         sup = :oracle_worker.within(parent, fn -> start() end)
         add(sup, child(:a))
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         :oracle_worker.stop(parent, :boom)
         down(ref)
         nothing()
       end},
       {"supervisor_is_killed_trapping_child_stops", fn ->
         sup = start()
-        ref = Process.monitor(add(sup, child(:a)))
+        ref = :oracle.watch(add(sup, child(:a)))
         Process.exit(sup, :kill)
         down(ref)
         exit_of(sup)
@@ -291,7 +291,7 @@ defmodule Oracle.ScDsup do
       end},
       {"supervisor_is_killed_plain_child_dies", fn ->
         sup = start()
-        ref = Process.monitor(add(sup, child(:a, %{}, %{trap: false})))
+        ref = :oracle.watch(add(sup, child(:a, %{}, %{trap: false})))
         Process.exit(sup, :kill)
         down(ref)
         exit_of(sup)
@@ -300,7 +300,7 @@ defmodule Oracle.ScDsup do
       {"stop_of_a_supervisor_by_request", fn ->
         sup = start()
         add(sup, child(:a))
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         Process.unlink(sup)
         line([:stop, DynamicSupervisor.stop(sup)])
         down(ref)
@@ -310,7 +310,7 @@ defmodule Oracle.ScDsup do
         spec = {DynamicSupervisor, strategy: :one_for_one, name: :named}
         {:ok, top} = Supervisor.start_link([spec], strategy: :one_for_one)
         sup = Process.whereis(:named)
-        ref = Process.monitor(add(sup, child(:a)))
+        ref = :oracle.watch(add(sup, child(:a)))
         Process.exit(sup, :kill)
         down(ref)
         until(fn -> Process.whereis(:named) not in [nil, sup] end)
@@ -330,7 +330,7 @@ defmodule Oracle.ScDsup do
       end},
       {"requests_to_a_dead_supervisor", fn ->
         sup = start()
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         Process.unlink(sup)
         DynamicSupervisor.stop(sup)
         down(ref)

@@ -42,7 +42,7 @@ worker(Label) -> oracle_worker:start(#{label => Label, quiet => true}).
 
 target(Trap) ->
     Worker = oracle_worker:start(#{label => target, trap => Trap}),
-    {Worker, monitor(process, Worker)}.
+    {Worker, oracle:watch(Worker)}.
 
 %% ---- 3.4: starts --------------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ start_works(How, Named) ->
         {ok, {Pid, Ref}} -> line([start, ok, Pid]), line([whereis, where()]), oracle_worker:stop(Pid, boom), down(Ref);
         {ok, Pid} ->
             line([start, ok, Pid]), line([whereis, where()]),
-            Ref = monitor(process, Pid),
+            Ref = oracle:watch(Pid),
             oracle_worker:stop(Pid, boom), How =:= start_link andalso exit_of(Pid), down(Ref)
     end,
     line([whereis, where()]),
@@ -185,7 +185,7 @@ crash() -> {stop, {oops, [{sc_gsrv, crash, 0, []}]}}.
 child(Trap) ->
     Parent = worker(parent),
     Target = oracle_worker:start_link_in(Parent, #{label => target, trap => Trap}, []),
-    {Parent, Target, monitor(process, Target)}.
+    {Parent, Target, oracle:watch(Target)}.
 
 %% The link is gone when the end of the peer has been received.
 over(Target, Ref, _, _, Peer) ->
@@ -195,13 +195,13 @@ over(Target, Ref, _, _, Peer) ->
 
 terminate_fails(Plan, Reason) ->
     Target = oracle_worker:start(#{label => target, terminate => Plan}),
-    Ref = monitor(process, Target),
+    Ref = oracle:watch(Target),
     oracle_worker:stop(Target, Reason), down(Ref), nothing().
 
 %% The server is asked to stop normally, but ends for another reason on the way.
 stop_differs(Reason) ->
     Target = oracle_worker:start(#{label => target, terminate => {exit, Reason}}),
-    Ref = monitor(process, Target),
+    Ref = oracle:watch(Target),
     line([stop, try gen_server:stop(Target, normal, 5000) catch exit:Why -> ["error ", oracle:call_error(Why)] end]),
     down(Ref), nothing().
 
@@ -257,7 +257,7 @@ singles() ->
      {"call_of_a_caller_that_is_gone", fun() ->
         {S, Ref} = target(false), Caller = worker(caller),
         oracle_worker:cast(Caller, fun(C) -> call(S, hold(held)), {noreply, C} end), oracle:await([held], 1),
-        CRef = monitor(process, Caller), exit(Caller, kill), down(CRef),
+        CRef = oracle:watch(Caller), exit(Caller, kill), down(CRef),
         oracle_worker:cast(S, fun(#{held := [From]} = St) -> gen_server:reply(From, later), {noreply, St} end),
         alive_or_down(S, Ref), nothing() end},
      {"call_held_when_the_server_stops", fun() ->
@@ -319,7 +319,7 @@ singles() ->
         oracle:await([info, target, later], 1) end},
      {"timeout_is_cancelled_by_a_down", fun() ->
         {S, _} = target(false), Other = worker(other),
-        oracle_worker:within(S, fun() -> monitor(process, Other) end),
+        oracle_worker:within(S, fun() -> oracle:watch(Other) end),
         oracle_worker:busy(S), oracle_worker:cast(S, fun(St) -> {noreply, St, 20} end),
         oracle_worker:stop(Other, boom), until(fun() -> process_info(S, message_queue_len) =:= {message_queue_len, 2} end),
         oracle_worker:free(S), oracle:await([info, target, down], 1),
@@ -328,7 +328,7 @@ singles() ->
 
      {"stop_request_normal", fun() -> stop_request(fun(S) -> S end) end},
      {"stop_request_of_a_name", fun() ->
-        S = oracle_worker:start(named, #{label => target}), Ref = monitor(process, S),
+        S = oracle_worker:start(named, #{label => target}), Ref = oracle:watch(S),
         line([stop, gen_server:stop(named)]), down(Ref), line([whereis, where()]), nothing() end},
      {"stop_request_twice", fun() ->
         {S, Ref} = target(false), line([stop, gen_server:stop(S)]), down(Ref), line([stop, stop(S, normal, 1000)]) end},
@@ -350,18 +350,18 @@ singles() ->
         exit(S, kill), oracle:await([stop], 1), down(Ref), nothing() end},
 
      {"killed_while_terminate_runs", fun() ->
-        S = oracle_worker:start(#{label => target, terminate => hang}), Ref = monitor(process, S),
+        S = oracle_worker:start(#{label => target, terminate => hang}), Ref = oracle:watch(S),
         oracle_worker:stop(S, boom), oracle:await([terminate], 1), exit(S, kill), down(Ref), nothing() end},
      {"signal_while_terminate_runs_plain", fun() ->
-        S = oracle_worker:start(#{label => target, terminate => hang}), Ref = monitor(process, S),
+        S = oracle_worker:start(#{label => target, terminate => hang}), Ref = oracle:watch(S),
         oracle_worker:stop(S, boom), oracle:await([terminate], 1), exit(S, other), down(Ref), nothing() end},
      {"terminate_runs_before_links_fire", fun() ->
         {S, Ref} = target(true), link(S), oracle_worker:stop(S, boom), exit_of(S), down(Ref), nothing() end},
      {"children_end_with_a_parent_that_stops", fun() ->
         Parent = worker(parent), [A, B] = [oracle_worker:start_link_in(Parent, #{label => L}, []) || L <- [a, b]],
-        Refs = [monitor(process, P) || P <- [A, B]], oracle_worker:stop(Parent, boom), [down(R) || R <- Refs], nothing() end},
+        Refs = [oracle:watch(P) || P <- [A, B]], oracle_worker:stop(Parent, boom), [down(R) || R <- Refs], nothing() end},
      {"children_outlive_a_parent_that_ends_normally_plain", fun() ->
-        Parent = worker(parent), A = oracle_worker:start_link_in(Parent, #{label => a}, []), Ref = monitor(process, A),
+        Parent = worker(parent), A = oracle_worker:start_link_in(Parent, #{label => a}, []), Ref = oracle:watch(A),
         oracle_worker:stop(Parent, normal), until(fun() -> process_info(A, links) =:= {links, []} end),
         alive_or_down(A, Ref), nothing() end},
      {"parent_traps_and_sees_its_child_end", fun() ->
@@ -379,5 +379,5 @@ stop_request(Of) ->
     {S, Ref} = target(false), line([stop, gen_server:stop(Of(S))]), down(Ref), nothing().
 
 down_or_noproc(Pid) ->
-    Ref = monitor(process, Pid),
+    Ref = oracle:watch(Pid),
     receive {'DOWN', Ref, _, _, _} -> ok end.

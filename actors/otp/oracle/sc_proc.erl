@@ -34,7 +34,7 @@ worker(Label, Trap) -> oracle_worker:start(#{label => Label, trap => Trap, quiet
 
 watched(Label, Trap) ->
     Worker = worker(Label, Trap),
-    {Worker, monitor(process, Worker)}.
+    {Worker, oracle:watch(Worker)}.
 
 %% ---- 3.2: how an exit signal acts on its receiver -------------------------------------------------
 
@@ -222,28 +222,28 @@ singles() ->
 
      {"monitor_of_a_dead_process", fun() ->
         {Target, Ref} = watched(target, false), oracle_worker:stop(Target, boom), down(Ref),
-        down(monitor(process, Target)), nothing() end},
+        down(oracle:watch(Target)), nothing() end},
      {"monitor_twice_gives_two_downs", fun() ->
-        Target = worker(target), R1 = monitor(process, Target), R2 = monitor(process, Target),
+        Target = worker(target), R1 = oracle:watch(Target), R2 = oracle:watch(Target),
         oracle_worker:stop(Target, boom), down(R1), down(R2), nothing() end},
      {"monitor_is_one_way", fun() ->
         {Watcher, WRef} = watched(watcher, false), {Target, TRef} = watched(target, false),
-        oracle_worker:within(Watcher, fun() -> monitor(process, Target) end),
+        oracle_worker:within(Watcher, fun() -> oracle:watch(Target) end),
         oracle_worker:stop(Watcher, boom), down(WRef), alive_or_down(Target, TRef), nothing() end},
      {"monitor_of_self_never_fires", fun() ->
         {Target, Ref} = watched(target, false),
-        oracle_worker:within(Target, fun() -> monitor(process, self()) end),
+        oracle_worker:within(Target, fun() -> oracle:watch(self()) end),
         alive_or_down(Target, Ref), oracle_worker:stop(Target, boom), down(Ref), nothing() end},
      {"two_watchers_each_get_a_down", fun() ->
         {Target, Ref} = watched(target, false), Watcher = worker(watcher),
-        oracle_worker:within(Watcher, fun() -> monitor(process, Target) end),
+        oracle_worker:within(Watcher, fun() -> oracle:watch(Target) end),
         oracle_worker:stop(Target, boom), oracle:await([info, watcher, down], 1), down(Ref), nothing() end},
      {"demonitor_before_the_end", fun() ->
-        {Target, Ref} = watched(target, false), Other = monitor(process, Target),
+        {Target, Ref} = watched(target, false), Other = oracle:watch(Target),
         line([demonitor, demonitor(Ref, [info])]),
         oracle_worker:stop(Target, boom), down(Other), nothing() end},
      {"demonitor_one_of_two", fun() ->
-        Target = worker(target), R1 = monitor(process, Target), R2 = monitor(process, Target),
+        Target = worker(target), R1 = oracle:watch(Target), R2 = oracle:watch(Target),
         line([demonitor, demonitor(R1, [info])]), oracle_worker:stop(Target, boom), down(R2), nothing() end},
      {"demonitor_twice_is_harmless", fun() ->
         {Target, Ref} = watched(target, false),
@@ -252,7 +252,7 @@ singles() ->
      {"demonitor_keeps_a_down_that_arrived", fun() -> demonitor_arrived([info]) end},
      {"demonitor_flush_drops_a_down_that_arrived", fun() -> demonitor_arrived([info, flush]) end},
      {"demonitor_flush_spares_other_downs", fun() ->
-        Target = worker(target), R1 = monitor(process, Target), R2 = monitor(process, Target),
+        Target = worker(target), R1 = oracle:watch(Target), R2 = oracle:watch(Target),
         {Other, R3} = watched(other, false),
         oracle_worker:stop(Target, boom), oracle_worker:stop(Other, normal), queue(3),
         demonitor(R1, [flush]), down(R2), down(R3), nothing() end},
@@ -268,12 +268,12 @@ singles() ->
         oracle_worker:stop(Target, boom), exit_of(Target), down(Ref), nothing() end},
      {"the_watcher_ends_first", fun() ->
         {Watcher, WRef} = watched(watcher, false), {Target, TRef} = watched(target, false),
-        oracle_worker:within(Watcher, fun() -> monitor(process, Target) end),
+        oracle_worker:within(Watcher, fun() -> oracle:watch(Target) end),
         oracle_worker:stop(Watcher, normal), down(WRef), oracle_worker:stop(Target, boom), down(TRef),
         nothing() end},
      {"killing_what_one_watches_and_ending", fun() ->
         {Watcher, WRef} = watched(watcher, false), {Target, TRef} = watched(target, false),
-        oracle_worker:within(Target, fun() -> monitor(process, Watcher) end),
+        oracle_worker:within(Target, fun() -> oracle:watch(Watcher) end),
         oracle_worker:cast(Watcher, fun(S) -> exit(Target, kill), {stop, normal, S} end),
         down(TRef), down(WRef), nothing() end},
 
@@ -286,21 +286,21 @@ singles() ->
         {error, {already_started, Pid}} = gen_server:start({local, named}, oracle_worker, #{label => second}, []),
         line([already_started, Pid]), line([whereis, whereis(named)]) end},
      {"name_is_free_before_down", fun() ->
-        Pid = oracle_worker:start(named, #{label => target}), Ref = monitor(process, Pid),
+        Pid = oracle_worker:start(named, #{label => target}), Ref = oracle:watch(Pid),
         oracle_worker:stop(Pid, boom), down(Ref), line([whereis, where(named)]) end},
      {"name_is_free_before_down_killed", fun() ->
-        Pid = oracle_worker:start(named, #{label => target}), Ref = monitor(process, Pid),
+        Pid = oracle_worker:start(named, #{label => target}), Ref = oracle:watch(Pid),
         exit(Pid, kill), down(Ref), line([whereis, where(named)]) end},
      {"name_is_free_before_exit", fun() ->
         Pid = oracle_worker:start(named, #{label => target}), link(Pid),
         oracle_worker:stop(Pid, boom), exit_of(Pid), line([whereis, where(named)]) end},
      {"name_can_be_taken_again_after_down", fun() ->
-        Pid = oracle_worker:start(named, #{label => first}), Ref = monitor(process, Pid),
+        Pid = oracle_worker:start(named, #{label => first}), Ref = oracle:watch(Pid),
         oracle_worker:stop(Pid, boom), down(Ref),
         New = oracle_worker:start(named, #{label => second}), line([whereis, whereis(named)]),
         oracle_worker:sync(New) end},
      {"name_stays_while_terminate_runs", fun() ->
-        Pid = oracle_worker:start(named, #{label => target, terminate => hang}), Ref = monitor(process, Pid),
+        Pid = oracle_worker:start(named, #{label => target, terminate => hang}), Ref = oracle:watch(Pid),
         oracle_worker:stop(Pid, normal), oracle:await([terminate], 1), line([whereis, where(named)]),
         exit(Pid, kill), down(Ref), line([whereis, where(named)]) end},
      {"register_a_second_process_is_refused", fun() ->

@@ -89,7 +89,7 @@ defmodule Oracle.ScPsup do
       {"stop_ends_all_partitions", fn ->
         {:ok, sup} = start(3)
         Process.unlink(sup)
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         line([:stop, PartitionSupervisor.stop(:named)])
         down(ref)
         whereis(:named)
@@ -108,7 +108,7 @@ defmodule Oracle.ScPsup do
       end},
       {"too_many_restarts_end_it", fn ->
         {:ok, sup} = start(1, max_restarts: 0)
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         pid = at(0)
         line([:end, pid])
         :oracle_worker.stop(pid, :boom)

@@ -30,7 +30,7 @@ defmodule Oracle.ScReg do
   defp counted, do: line([:count, Registry.count(:reg)])
 
   defp ended(owner, how) do
-    ref = Process.monitor(owner)
+    ref = :oracle.watch(owner)
     :oracle_worker.finish(owner, how)
     down(ref)
   end
@@ -173,7 +173,7 @@ defmodule Oracle.ScReg do
       end},
       {"end_of_the_registry_frees_its_name", fn ->
         pid = Process.whereis(:reg)
-        ref = Process.monitor(pid)
+        ref = :oracle.watch(pid)
         Process.unlink(pid)
         Supervisor.stop(pid)
         down(ref)
@@ -197,12 +197,6 @@ defmodule Oracle.ScReg do
         register(owner, :a, 2)
         lookup(:a)
         counted()
-      end},
-      {"not_found_right_after_the_end", fn ->
-        owner = worker(:owner)
-        register(owner, :a, 1)
-        ended(owner, :boom)
-        lookup(:a)
       end},
       {"free_for_another_after_the_end", fn ->
         [one, two] = [worker(:one), worker(:two)]

@@ -114,7 +114,7 @@ dealt_with(Sup, Id, Pid) ->
 gone(Sup, Ref) -> exit_of(Sup), down(Ref).
 
 stop(Sup) ->
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     line([stop]),
     unlink(Sup),
     exit(Sup, shutdown),
@@ -159,10 +159,10 @@ answer(Op, {error, Why}) -> line([Op, failed, {reason, Why}]).
 shutdown(How, Shutdown, Plan) ->
     Sup = start(flags(one_for_one), [child(a, #{shutdown => Shutdown}, maps:merge(#{trap => false}, Plan))]),
     Child = pid(Sup, a),
-    Ref = monitor(process, Child),
+    Ref = oracle:watch(Child),
     case How of
         stop ->
-            SupRef = monitor(process, Sup), unlink(Sup), exit(Sup, shutdown), down(Ref), down(SupRef);
+            SupRef = oracle:watch(Sup), unlink(Sup), exit(Sup, shutdown), down(Ref), down(SupRef);
         terminate_child ->
             Answer = supervisor:terminate_child(Sup, a), down(Ref), answer(terminate_child, Answer), which(Sup)
     end,
@@ -177,14 +177,14 @@ stop_order(Strategy) ->
 auto(Auto, Type, Ends) ->
     Significant = #{restart => Type, significant => true},
     Sup = start((flags(one_for_one))#{auto_shutdown => Auto}, [child(a), child(b, Significant), child(c, Significant)]),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     [finish(Sup, Id, How) || {Id, How} <- lists:zip(lists:sublist([b, c], length(Ends)), Ends)],
     outcome(Sup, Ref).
 
 auto_other(Auto, How) ->
     Sup = start((flags(one_for_one))#{auto_shutdown => Auto},
                 [child(a, #{restart => temporary}), child(b, #{restart => temporary, significant => true})]),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     finish(Sup, a, How),
     outcome(Sup, Ref).
 
@@ -205,7 +205,7 @@ significant_refused(Auto, Type) ->
 significant_bystander(Strategy, Type) ->
     Sup = start((flags(Strategy))#{auto_shutdown => any_significant},
                 [child(a), child(b, #{restart => Type, significant => true})]),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     finish(Sup, a, boom),
     outcome(Sup, Ref).
 
@@ -217,13 +217,13 @@ bystander(Strategy, Type) ->
 
 intensity(Strategy, N) ->
     Sup = start((flags(Strategy))#{intensity => N}, [child(a), child(b), child(c)]),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     [begin finish(Sup, b, boom), which(Sup) end || _ <- lists:seq(1, N)],
     finish(Sup, b, boom), gone(Sup, Ref), nothing().
 
 intensity_over_all(Strategy) ->
     Sup = start((flags(Strategy))#{intensity => 2}, [child(a), child(b), child(c)]),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     finish(Sup, a, boom), finish(Sup, c, boom), finish(Sup, b, boom), gone(Sup, Ref), nothing().
 
 %% The start after the first one fails so many times; three restarts are allowed.
@@ -231,7 +231,7 @@ restart_fails(Strategy, Times, Begin) ->
     Counter = counters:new(1, []),
     Plan = #{init => {script, Counter, fun(N) when N > 1, N < 2 + Times -> Begin; (_) -> ok end}},
     Sup = start((flags(Strategy))#{intensity => 3}, [child(a), child(b, #{}, Plan), child(c)]),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     finish(Sup, b, boom),
     outcome(Sup, Ref).
 
@@ -319,7 +319,7 @@ singles() ->
      {"terminate_child_of_the_last_significant_one_but_one", fun() ->
         S = #{restart => transient, significant => true},
         Sup = start((flags(one_for_one))#{auto_shutdown => all_significant}, [child(a), child(b, S), child(c, S)]),
-        Ref = monitor(process, Sup),
+        Ref = oracle:watch(Sup),
         answer(terminate_child, supervisor:terminate_child(Sup, b)), finish(Sup, c, normal), outcome(Sup, Ref) end},
      {"life_of_a_child", fun() ->
         Sup = start(flags(one_for_one), []),
@@ -343,13 +343,13 @@ singles() ->
      {"parent_ends_the_supervisor_stops_in_order", fun() -> parent_ends(boom) end},
      {"parent_ends_normally_the_supervisor_stops_too", fun() -> parent_ends(normal) end},
      {"supervisor_is_killed_trapping_children_stop", fun() ->
-        Sup = start(flags(one_for_one), [child(a)]), Child = pid(Sup, a), Ref = monitor(process, Child),
+        Sup = start(flags(one_for_one), [child(a)]), Child = pid(Sup, a), Ref = oracle:watch(Child),
         exit(Sup, kill), down(Ref), exit_of(Sup), nothing() end},
      {"supervisor_is_killed_plain_children_die", fun() ->
-        Sup = start(flags(one_for_one), [child(a, #{}, #{trap => false})]), Child = pid(Sup, a), Ref = monitor(process, Child),
+        Sup = start(flags(one_for_one), [child(a, #{}, #{trap => false})]), Child = pid(Sup, a), Ref = oracle:watch(Child),
         exit(Sup, kill), down(Ref), exit_of(Sup), nothing() end},
      {"a_child_that_unlinked_itself_is_stopped_too", fun() ->
-        Sup = start(flags(one_for_one), [child(a, #{}, #{trap => true})]), Child = pid(Sup, a), Ref = monitor(process, Child),
+        Sup = start(flags(one_for_one), [child(a, #{}, #{trap => true})]), Child = pid(Sup, a), Ref = oracle:watch(Child),
         oracle_worker:within(Child, fun() -> unlink(Sup) end), stop_watched(Sup), down(Ref), nothing() end},
      {"several_restarts_below_the_limit", fun() ->
         Sup = start((flags(one_for_one))#{intensity => 5}, [child(a), child(b)]),
@@ -376,7 +376,7 @@ singles() ->
         finish(Inner, b, boom), dealt_with(Sup, n, Inner), which(Sup), nothing() end},
      {"tree_escalation_to_the_top", fun() ->
         Sup = start((flags(one_for_one))#{intensity => 0}, [child(a), nested(n, 0, [child(b)], #{})]),
-        Ref = monitor(process, Sup), Inner = pid(Sup, n),
+        Ref = oracle:watch(Sup), Inner = pid(Sup, n),
         finish(Inner, b, boom), gone(Sup, Ref), nothing() end},
      {"tree_transient_inner_supervisor_is_not_restarted", fun() ->
         Sup = start(flags(one_for_one), [child(a), nested(n, 0, [child(b)], #{restart => transient})]), Inner = pid(Sup, n),
@@ -408,7 +408,7 @@ nested(Id, Intensity, Children, Spec) ->
 parent_ends(Reason) ->
     Parent = oracle_worker:start(#{label => parent, quiet => true}),
     {ok, Sup} = oracle_worker:within(Parent, fun() -> supervisor:start_link(?MODULE, {flags(one_for_one), [child(a), child(b)]}) end),
-    Ref = monitor(process, Sup),
+    Ref = oracle:watch(Sup),
     oracle_worker:stop(Parent, Reason), down(Ref), nothing().
 
 %% Without the line: the child's own end comes in between.
@@ -420,6 +420,6 @@ two_end(Strategy) ->
     [A, B, C] = [pid(Sup, Id) || Id <- [a, b, c]],
     oracle_worker:busy(C),
     line(['end', a, A]), oracle_worker:stop(A, boom), until(fun() -> process_info(C, message_queue_len) =:= {message_queue_len, 1} end),
-    BRef = monitor(process, B), line(['end', b, B]), oracle_worker:stop(B, boom), down(BRef),
+    BRef = oracle:watch(B), line(['end', b, B]), oracle_worker:stop(B, boom), down(BRef),
     oracle_worker:free(C), dealt_with(Sup, a, A),
     which(Sup), nothing().

@@ -25,7 +25,7 @@ requests() ->
 server() -> server(false).
 server(Trap) ->
     Pid = oracle_worker:start(#{label => target, trap => Trap, n => 1}),
-    {Pid, monitor(process, Pid)}.
+    {Pid, oracle:watch(Pid)}.
 
 n(Server) -> #{n := N} = sys:get_state(Server), line([state, N]).
 
@@ -53,7 +53,7 @@ signal(Reason, Trap) ->
 parent(Reason) ->
     Parent = oracle_worker:start(#{label => parent, quiet => true}),
     S = oracle_worker:start_link_in(Parent, #{label => target, trap => true}, []),
-    Ref = monitor(process, S),
+    Ref = oracle:watch(S),
     sys:suspend(S),
     oracle_worker:stop(Parent, Reason),
     down(Ref), nothing().
@@ -99,7 +99,7 @@ singles() ->
         alive_or_down(S, Ref), nothing() end},
      {"suspended_downs_wait_too", fun() ->
         {S, Ref} = server(), Other = oracle_worker:start(#{label => other, quiet => true}),
-        oracle_worker:within(S, fun() -> monitor(process, Other) end), sys:suspend(S),
+        oracle_worker:within(S, fun() -> oracle:watch(Other) end), sys:suspend(S),
         oracle_worker:stop(Other, boom), until(fun() -> process_info(S, message_queue_len) =:= {message_queue_len, 1} end),
         line([resume]), sys:resume(S), alive_or_down(S, Ref), nothing() end},
      {"suspended_timers_wait_too", fun() ->

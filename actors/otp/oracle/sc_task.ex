@@ -232,7 +232,7 @@ defmodule Oracle.ScTask do
       {"owner_ends_normally_the_linked_task_stays", fn -> owner_ends(:normal, false) end},
       {"linked_failure_ends_an_owner_that_does_not_trap", fn ->
         owner = worker(:owner)
-        ref = Process.monitor(owner)
+        ref = :oracle.watch(owner)
         :oracle_worker.cast(owner, fn state ->
           Task.async(fn -> exit(:boom) end)
           {:noreply, state}
@@ -242,7 +242,7 @@ defmodule Oracle.ScTask do
       end},
       {"start_is_not_linked", fn ->
         {:ok, pid} = Task.start(fn -> receive do: (:go -> exit(:boom)) end)
-        ref = Process.monitor(pid)
+        ref = :oracle.watch(pid)
         send(pid, :go)
         down(ref)
         nothing()
@@ -337,7 +337,7 @@ defmodule Oracle.ScTask do
   defp owner_ends(how, ends) do
     owner = worker(:owner)
     %Task{pid: pid} = :oracle_worker.within(owner, fn -> blocked() end)
-    ref = Process.monitor(pid)
+    ref = :oracle.watch(pid)
     :oracle_worker.finish(owner, how)
 
     if ends do

@@ -132,7 +132,7 @@ defmodule Oracle.ScTsup do
       {"terminate_child", fn ->
         sup = start()
         {:ok, pid} = Task.Supervisor.start_child(sup, fn -> receive do: (:never -> :ok) end)
-        ref = Process.monitor(pid)
+        ref = :oracle.watch(pid)
         answer(:terminate_child, Task.Supervisor.terminate_child(sup, pid))
         down(ref)
         line([:children, length(Task.Supervisor.children(sup))])
@@ -152,8 +152,8 @@ defmodule Oracle.ScTsup do
       {"stop_ends_the_tasks", fn ->
         sup = start()
         {:ok, pid} = Task.Supervisor.start_child(sup, fn -> receive do: (:never -> :ok) end)
-        ref = Process.monitor(pid)
-        sup_ref = Process.monitor(sup)
+        ref = :oracle.watch(pid)
+        sup_ref = :oracle.watch(sup)
         Process.unlink(sup)
         Process.exit(sup, :shutdown)
         down(ref)
@@ -169,8 +169,8 @@ defmodule Oracle.ScTsup do
           receive do: (:never -> :ok)
         end, shutdown: 1)
         receive do: (:ready -> :ok)
-        ref = Process.monitor(pid)
-        sup_ref = Process.monitor(sup)
+        ref = :oracle.watch(pid)
+        sup_ref = :oracle.watch(sup)
         Process.unlink(sup)
         Process.exit(sup, :shutdown)
         down(ref)
@@ -180,7 +180,7 @@ defmodule Oracle.ScTsup do
       {"nolink_a_crash_spares_the_owner", fn ->
         sup = start()
         owner = worker(:owner)
-        ref = Process.monitor(owner)
+        ref = :oracle.watch(owner)
         task = :oracle_worker.within(owner, fn -> Task.Supervisor.async_nolink(sup, fn -> receive do: (:go -> exit(:boom)) end) end)
         send(task.pid, :go)
         await([:info, :owner, :down], 1)
@@ -189,7 +189,7 @@ defmodule Oracle.ScTsup do
       {"linked_a_crash_ends_the_owner", fn ->
         sup = start()
         owner = worker(:owner)
-        ref = Process.monitor(owner)
+        ref = :oracle.watch(owner)
         task = :oracle_worker.within(owner, fn -> Task.Supervisor.async(sup, fn -> receive do: (:go -> exit(:boom)) end) end)
         send(task.pid, :go)
         down(ref)
@@ -228,7 +228,7 @@ defmodule Oracle.ScTsup do
       end},
       {"requests_to_a_dead_supervisor", fn ->
         sup = start()
-        ref = Process.monitor(sup)
+        ref = :oracle.watch(sup)
         Process.unlink(sup)
         Process.exit(sup, :kill)
         down(ref)
@@ -244,8 +244,8 @@ defmodule Oracle.ScTsup do
     sup = start()
     owner = worker(:owner)
     task = :oracle_worker.within(owner, fn -> apply(Task.Supervisor, kind, [sup, fn -> receive do: (:go -> :ok) end]) end)
-    ref = Process.monitor(task.pid)
-    owner_ref = Process.monitor(owner)
+    ref = :oracle.watch(task.pid)
+    owner_ref = :oracle.watch(owner)
     :oracle_worker.stop(owner, :boom)
     down(owner_ref)
 
