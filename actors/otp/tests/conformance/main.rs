@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod oracle;
 mod score;
 mod support;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
                 outcome.map_err(Into::into)
             })
         })
+        .chain(oracle::trials())
         .collect();
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
