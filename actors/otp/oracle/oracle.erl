@@ -98,7 +98,8 @@ clean(Collector) ->
 
 %% ---- the collector ----------------------------------------------------------------------------
 
-%% Adds a line: a list of words (pids, references, atoms, numbers, texts, {reason, Reason}).
+%% Adds a line: a list of words (pids, references, atoms, numbers, texts,
+%% {reason, Reason}, {pids, Pids}).
 line(Words) -> ask(oracle_collector, {line, Words}).
 
 %% Waits until Count lines start with these words: the barrier a scenario uses, never a sleep.
@@ -154,6 +155,10 @@ wake(Waiting, Raw) ->
 
 word(Pid, Names) when is_pid(Pid) -> number($p, Pid, Names);
 word(Ref, Names) when is_reference(Ref) -> number($r, Ref, Names);
+%% Several pids whose order is none: by their numbers.
+word({pids, Pids}, Names) ->
+    {Texts, Names1} = lists:mapfoldl(fun word/2, Names, Pids),
+    {lists:join($\s, lists:sort(fun(A, B) -> {length(A), A} =< {length(B), B} end, Texts)), Names1};
 word({reason, Reason}, Names) -> {reason(Reason), Names};
 word(Atom, Names) when is_atom(Atom) -> {name(Atom), Names};
 word(Number, Names) when is_integer(Number) -> {integer_to_list(Number), Names};

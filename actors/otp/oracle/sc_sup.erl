@@ -51,10 +51,12 @@ types() -> [permanent, transient, temporary].
 ends() -> reasons([normal, shutdown, shutdown_with, custom]) ++ [{killed, {signal, kill}}, {crash, crash}].
 failures() -> [{stop, {stop, boom}}, {crash, crash}, {exit, {exit, boom}}].
 
-fits(_, plain) -> true;
-fits(_, trapping) -> true;
 fits(brutal, hanging) -> true;
 fits(short, hanging) -> true;
+%% One that ends in time might be too late.
+fits(short, _) -> false;
+fits(_, plain) -> true;
+fits(_, trapping) -> true;
 fits(timeout, failing) -> true;
 fits(infinity, failing) -> true;
 fits(_, _) -> false.

@@ -316,15 +316,21 @@ defmodule Oracle.ScTask do
       end},
       {"stream_stopped_early_ends_the_tasks", fn ->
         me = self()
-        work = fn n ->
-          if n == 2, do: send(me, {:second, self()})
-          if n == 2, do: (receive do: (:never -> :ok)), else: n
+
+        work = fn
+          1 ->
+            await([:second, :runs], 1)
+            1
+
+          2 ->
+            send(me, {:second, self()})
+            line([:second, :runs])
+            receive do: (:never -> :ok)
         end
+
         results = Enum.take(Task.async_stream(1..2, work, max_concurrency: 2), 1)
         for result <- results, do: line([:result, result(result)])
-        receive do
-          {:second, pid} -> line([:alive, Process.alive?(pid)])
-        end
+        receive do: ({:second, pid} -> line([:alive, Process.alive?(pid)]))
       end},
       {"stream_is_lazy", fn ->
         me = self()
