@@ -1,0 +1,7 @@
+//! Twins.
+
+use super::Scenario;
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    Vec::new()
+}
