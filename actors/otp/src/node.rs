@@ -421,12 +421,13 @@ impl Node {
             replaced: stuck.replace,
         };
         self.counters().stuck(stuck.replace);
+        // Before anybody learns of the end, so that who looks for its cause finds it.
+        self.report(&Report::Stuck(Box::new(report)));
         if stuck.replace {
             // For good: as long as the code runs, its sends must be looked at.
             self.watch_sends(true);
             process.replace();
         }
-        self.report(&Report::Stuck(Box::new(report)));
     }
 
     pub(crate) fn process(&self, pid: Pid) -> Option<Arc<Process>> {
