@@ -12,6 +12,7 @@
 mod actor;
 mod driver;
 mod dsup;
+mod family;
 mod gsrv;
 mod proc;
 mod stage;

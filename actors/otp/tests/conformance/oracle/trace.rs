@@ -24,7 +24,16 @@ pub(crate) enum Word {
     Pid(Pid),
     /// Numbered by first appearance: `r1`.
     Monitor(MonitorRef),
+    /// Pids whose order is none: by their numbers.
+    Pids(Vec<Pid>),
     Text(String),
+}
+
+impl Inner {
+    fn number(&mut self, pid: Pid) -> usize {
+        let next = self.pids.len() + 1;
+        *self.pids.entry(pid).or_insert(next)
+    }
 }
 
 impl Trace {
@@ -37,9 +46,13 @@ impl Trace {
         let words: Vec<String> = words
             .into_iter()
             .map(|word| match word {
-                Word::Pid(pid) => {
-                    let next = inner.pids.len() + 1;
-                    format!("p{}", inner.pids.entry(pid).or_insert(next))
+                Word::Pid(pid) => format!("p{}", inner.number(pid)),
+                Word::Pids(pids) => {
+                    let mut numbers: Vec<usize> =
+                        pids.into_iter().map(|pid| inner.number(pid)).collect();
+                    numbers.sort_unstable();
+                    let texts: Vec<String> = numbers.iter().map(|n| format!("p{n}")).collect();
+                    texts.join(" ")
                 }
                 Word::Monitor(monitor) => {
                     let next = inner.monitors.len() + 1;
@@ -93,6 +106,12 @@ impl From<Pid> for Word {
 impl From<Option<Pid>> for Word {
     fn from(pid: Option<Pid>) -> Word {
         pid.map_or_else(|| Word::from("none"), Word::Pid)
+    }
+}
+
+impl From<Vec<Pid>> for Word {
+    fn from(pids: Vec<Pid>) -> Word {
+        Word::Pids(pids)
     }
 }
 
