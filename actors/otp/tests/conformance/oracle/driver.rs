@@ -30,9 +30,7 @@ pub(crate) struct DriverServer {
     inbox: mpsc::Sender<Info>,
 }
 
-type Errand = Box<
-    dyn for<'a> FnOnce(&'a mut Context<DriverServer>) -> BoxFuture<'a, ()> + Send,
->;
+type Errand = Box<dyn for<'a> FnOnce(&'a mut Context<DriverServer>) -> BoxFuture<'a, ()> + Send>;
 
 pub(crate) enum DriverMessage {
     Run(Errand),
@@ -183,7 +181,11 @@ impl Driver {
             } => say!(self.trace, "down", monitor, pid, &reason),
             Info::Exit { from, reason } => say!(self.trace, "exit", from, &reason),
             Info::Message(message) => {
-                say!(self.trace, "message", *message.downcast::<&'static str>().unwrap());
+                say!(
+                    self.trace,
+                    "message",
+                    *message.downcast::<&'static str>().unwrap()
+                );
             }
             other => say!(self.trace, "other", format!("{other:?}")),
         }

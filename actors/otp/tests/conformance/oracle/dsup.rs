@@ -26,9 +26,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         begins.push(("ok", Begin::Run));
         begins.push(("ignore", Begin::Ignore));
         for (how, begin) in begins {
-            list.push(scenario(format!("start_child_{how}_{kind}"), move |stage| {
-                start_child(stage, begin.clone(), restart)
-            }));
+            list.push(scenario(
+                format!("start_child_{how}_{kind}"),
+                move |stage| start_child(stage, begin.clone(), restart),
+            ));
         }
     }
     for restarts in 0..=3 {
@@ -328,38 +329,47 @@ fn singles() -> Vec<Scenario> {
             which(&stage, &sup).await;
             stage.nothing().await;
         }),
-        scenario("only_the_failed_child_is_replaced", |mut stage| async move {
-            let sup = start(&stage, description()).await;
-            add(&sup, child(&stage, "a")).await;
-            let failing = add(&sup, child(&stage, "b")).await;
-            add(&sup, child(&stage, "c")).await;
-            finish(&stage, &sup, failing, &How::Stop(boom())).await;
-            which(&stage, &sup).await;
-            stage.nothing().await;
-        }),
-        scenario("intensity_counts_over_all_children", |mut stage| async move {
-            let sup = start(&stage, allows(1)).await;
-            let monitor = stage.driver.watch(sup.pid()).await;
-            let a = add(&sup, child(&stage, "a")).await;
-            let plan = Plan {
-                quiet: true,
-                ..trapping(&stage, "b")
-            };
-            let b = add(&sup, planned("b", plan)).await;
-            finish(&stage, &sup, b, &How::Stop(boom())).await;
-            finish(&stage, &sup, a, &How::Stop(boom())).await;
-            gone(&mut stage, &sup, monitor).await;
-            stage.nothing().await;
-        }),
-        scenario("a_child_in_retry_counts_for_max_children", |mut stage| async move {
-            let sup = start(&stage, allows(MANY).max_children(1)).await;
-            let pid = add(&sup, stuck(&stage)).await;
-            get_stuck(&stage, &sup, pid).await;
-            let refused = sup.start_child(child(&stage, "b")).await;
-            answer(&stage.trace, "start_child", refused);
-            count(&stage, &sup).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "only_the_failed_child_is_replaced",
+            |mut stage| async move {
+                let sup = start(&stage, description()).await;
+                add(&sup, child(&stage, "a")).await;
+                let failing = add(&sup, child(&stage, "b")).await;
+                add(&sup, child(&stage, "c")).await;
+                finish(&stage, &sup, failing, &How::Stop(boom())).await;
+                which(&stage, &sup).await;
+                stage.nothing().await;
+            },
+        ),
+        scenario(
+            "intensity_counts_over_all_children",
+            |mut stage| async move {
+                let sup = start(&stage, allows(1)).await;
+                let monitor = stage.driver.watch(sup.pid()).await;
+                let a = add(&sup, child(&stage, "a")).await;
+                let plan = Plan {
+                    quiet: true,
+                    ..trapping(&stage, "b")
+                };
+                let b = add(&sup, planned("b", plan)).await;
+                finish(&stage, &sup, b, &How::Stop(boom())).await;
+                finish(&stage, &sup, a, &How::Stop(boom())).await;
+                gone(&mut stage, &sup, monitor).await;
+                stage.nothing().await;
+            },
+        ),
+        scenario(
+            "a_child_in_retry_counts_for_max_children",
+            |mut stage| async move {
+                let sup = start(&stage, allows(MANY).max_children(1)).await;
+                let pid = add(&sup, stuck(&stage)).await;
+                get_stuck(&stage, &sup, pid).await;
+                let refused = sup.start_child(child(&stage, "b")).await;
+                answer(&stage.trace, "start_child", refused);
+                count(&stage, &sup).await;
+                stage.nothing().await;
+            },
+        ),
         scenario(
             "a_failed_start_does_not_count_for_max_children",
             |mut stage| async move {
@@ -375,7 +385,11 @@ fn singles() -> Vec<Scenario> {
             let sup = start(&stage, allows(0)).await;
             let a = add(&sup, child(&stage, "a")).await;
             add(&sup, child(&stage, "b")).await;
-            done(&stage.trace, "terminate_child", sup.terminate_child(a).await);
+            done(
+                &stage.trace,
+                "terminate_child",
+                sup.terminate_child(a).await,
+            );
             which(&stage, &sup).await;
             stage.nothing().await;
         }),
@@ -390,15 +404,18 @@ fn singles() -> Vec<Scenario> {
 
 fn parents() -> Vec<Scenario> {
     vec![
-        scenario("exit_signal_of_a_stranger_is_ignored", |mut stage| async move {
-            let sup = start(&stage, description()).await;
-            add(&sup, child(&stage, "a")).await;
-            let other = stage.worker("other").await;
-            let pid = sup.pid();
-            within(&other, move |ctx| ctx.exit(pid, ExitReason::Shutdown)).await;
-            which(&stage, &sup).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "exit_signal_of_a_stranger_is_ignored",
+            |mut stage| async move {
+                let sup = start(&stage, description()).await;
+                add(&sup, child(&stage, "a")).await;
+                let other = stage.worker("other").await;
+                let pid = sup.pid();
+                within(&other, move |ctx| ctx.exit(pid, ExitReason::Shutdown)).await;
+                which(&stage, &sup).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("parent_ends_the_children_stop", |mut stage| async move {
             let parent = stage.worker("parent").await;
             let start = within(&parent, |ctx| description().start_link(ctx, Options::new()));
@@ -425,23 +442,27 @@ fn parents() -> Vec<Scenario> {
             stage.driver.down(monitor).await;
             stage.nothing().await;
         }),
-        scenario("under_a_supervisor_it_is_restarted_empty", |mut stage| async move {
-            let spec = named("named");
-            let top = sup::start(&stage, sup::supervisor(Strategy::OneForOne), vec![spec]).await;
-            let sup = DynamicSupervisorRef::whereis(&stage.node, "named").unwrap();
-            let pid = add(&sup, child(&stage, "a")).await;
-            let monitor = stage.driver.watch(pid).await;
-            stage.driver.exit(sup.pid(), ExitReason::Kill).await;
-            stage.driver.down(monitor).await;
-            let old = sup.pid();
-            eventually!(stage.node.whereis("named").is_some_and(|pid| pid != old));
-            // It has its name before it runs.
-            eventually!(top.child("named").await.is_ok_and(|pid| pid != old));
-            let sup = DynamicSupervisorRef::whereis(&stage.node, "named").unwrap();
-            which(&stage, &sup).await;
-            sup::count(&stage, &top).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "under_a_supervisor_it_is_restarted_empty",
+            |mut stage| async move {
+                let spec = named("named");
+                let top =
+                    sup::start(&stage, sup::supervisor(Strategy::OneForOne), vec![spec]).await;
+                let sup = DynamicSupervisorRef::whereis(&stage.node, "named").unwrap();
+                let pid = add(&sup, child(&stage, "a")).await;
+                let monitor = stage.driver.watch(pid).await;
+                stage.driver.exit(sup.pid(), ExitReason::Kill).await;
+                stage.driver.down(monitor).await;
+                let old = sup.pid();
+                eventually!(stage.node.whereis("named").is_some_and(|pid| pid != old));
+                // It has its name before it runs.
+                eventually!(top.child("named").await.is_ok_and(|pid| pid != old));
+                let sup = DynamicSupervisorRef::whereis(&stage.node, "named").unwrap();
+                which(&stage, &sup).await;
+                sup::count(&stage, &top).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("two_under_one_supervisor", |mut stage| async move {
             let specs = vec![named("one"), named("two")];
             let top = sup::start(&stage, sup::supervisor(Strategy::OneForOne), specs).await;

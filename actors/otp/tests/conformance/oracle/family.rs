@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use otp::{
-    ChildCount, ChildSpec, ExitReason, Pid, Restart, Shutdown, StartError,
-    SupervisorError,
-};
+use otp::{ChildCount, ChildSpec, ExitReason, Pid, Restart, Shutdown, StartError, SupervisorError};
 
 use super::actor::{Actor, Begin, Ending, Plan};
 use super::stage::Stage;

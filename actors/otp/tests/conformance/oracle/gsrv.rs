@@ -58,9 +58,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 move |stage| terminate_fails(stage, ending.clone(), reason.clone()),
             ));
         }
-        list.push(scenario(format!("stop_request_then_{what}"), move |stage| {
-            stop_differs(stage, reason.clone())
-        }));
+        list.push(scenario(
+            format!("stop_request_then_{what}"),
+            move |stage| stop_differs(stage, reason.clone()),
+        ));
     }
     list.extend(order());
     list.extend(stops());
@@ -107,9 +108,10 @@ fn starts() -> Vec<Scenario> {
                     move |stage| start_fails(stage, begin.clone(), how, named),
                 ));
             }
-            list.push(scenario(format!("start_works_{how}_{kind}"), move |stage| {
-                start_works(stage, how, named)
-            }));
+            list.push(scenario(
+                format!("start_works_{how}_{kind}"),
+                move |stage| start_works(stage, how, named),
+            ));
         }
         list.push(scenario(
             format!("start_under_a_taken_name_{how}"),
@@ -342,20 +344,23 @@ fn calls() -> Vec<Scenario> {
             sync(&server).await;
             stage.nothing().await;
         }),
-        scenario("call_that_took_too_long_still_runs", move |mut stage| async move {
-            let (server, _) = target(&stage, false).await;
-            let free = busy(&server).await;
-            let request = ask(|from, actor, _| {
-                say!(actor.plan.trace, "ran");
-                from.reply("late".into());
-                Box::pin(async { Next::Go })
-            });
-            call_within(&stage, &server, brief, request).await;
-            drop(free);
-            stage.trace.wait("ran", 1).await;
-            sync(&server).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "call_that_took_too_long_still_runs",
+            move |mut stage| async move {
+                let (server, _) = target(&stage, false).await;
+                let free = busy(&server).await;
+                let request = ask(|from, actor, _| {
+                    say!(actor.plan.trace, "ran");
+                    from.reply("late".into());
+                    Box::pin(async { Next::Go })
+                });
+                call_within(&stage, &server, brief, request).await;
+                drop(free);
+                stage.trace.wait("ran", 1).await;
+                sync(&server).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("call_with_a_limit_of_zero", |mut stage| async move {
             let (server, _) = target(&stage, false).await;
             let free = busy(&server).await;
@@ -443,17 +448,20 @@ fn calls() -> Vec<Scenario> {
             stage.driver.down(monitor).await;
             stage.nothing().await;
         }),
-        scenario("two_calls_held_when_the_server_stops", |mut stage| async move {
-            let (server, monitor) = target(&stage, false).await;
-            for name in ["one", "two"] {
-                call_aside(&stage, &server, move |from| Message::Hold(name, from));
-                stage.trace.wait(name, 1).await;
-            }
-            actor::stop(&server, boom());
-            stage.trace.wait("call", 2).await;
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "two_calls_held_when_the_server_stops",
+            |mut stage| async move {
+                let (server, monitor) = target(&stage, false).await;
+                for name in ["one", "two"] {
+                    call_aside(&stage, &server, move |from| Message::Hold(name, from));
+                    stage.trace.wait(name, 1).await;
+                }
+                actor::stop(&server, boom());
+                stage.trace.wait("call", 2).await;
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("calls_and_casts_keep_their_order", |stage| async move {
             let (server, _) = target(&stage, false).await;
             note(&server, "m1");
@@ -461,13 +469,16 @@ fn calls() -> Vec<Scenario> {
             note(&server, "m2");
             call(&stage, &server, Message::Get).await;
         }),
-        scenario("cast_to_a_dead_process_is_nothing", |mut stage| async move {
-            let (server, monitor) = target(&stage, false).await;
-            actor::stop(&server, ExitReason::Normal);
-            stage.driver.down(monitor).await;
-            note(&server, "m1");
-            stage.nothing().await;
-        }),
+        scenario(
+            "cast_to_a_dead_process_is_nothing",
+            |mut stage| async move {
+                let (server, monitor) = target(&stage, false).await;
+                actor::stop(&server, ExitReason::Normal);
+                stage.driver.down(monitor).await;
+                note(&server, "m1");
+                stage.nothing().await;
+            },
+        ),
         scenario("cast_to_a_free_name_is_nothing", |mut stage| async move {
             if let Some(server) = stage.node.whereis_ref::<Actor>("nobody") {
                 note(&server, "m1");
@@ -615,7 +626,10 @@ async fn terminate(mut stage: Stage, way: Way, how: How, trap: bool) {
                 location: "".into(),
             };
             let reason = stops(&how).unwrap_or(crash);
-            next(&server, Next::Continue(Message::Continued(vec!["c1"], Some(reason))));
+            next(
+                &server,
+                Next::Continue(Message::Continued(vec!["c1"], Some(reason))),
+            );
         }
         Way::StopRequest => {
             let reason = stops(&how).unwrap();
@@ -726,42 +740,57 @@ fn tell_stop(trace: &super::trace::Trace, outcome: Result<(), CallError>) {
 
 fn order() -> Vec<Scenario> {
     vec![
-        scenario("continue_runs_before_the_mailbox_from_init", |stage| async move {
-            let plan = Plan {
-                begin: Begin::NoteAndContinue("queued", vec!["c1"]),
-                ..stage.plan("target")
-            };
-            let server = stage.start(plan).await;
-            sync(&server).await;
-        }),
-        scenario("continue_runs_before_the_mailbox_from_cast", |stage| async move {
-            let (server, _) = target(&stage, false).await;
-            let free = busy(&server).await;
-            next(&server, Next::Continue(Message::Continued(vec!["c1"], None)));
-            note(&server, "queued");
-            drop(free);
-            sync(&server).await;
-        }),
-        scenario("continue_runs_before_the_mailbox_from_call", |stage| async move {
-            let (server, _) = target(&stage, false).await;
-            let request = ask(|from, _, ctx| {
-                ctx.self_ref().cast(Message::Note("queued"));
-                from.reply("answer".into());
-                Box::pin(async { Next::Continue(Message::Continued(vec!["c1"], None)) })
-            });
-            server.call(request).await.unwrap();
-            sync(&server).await;
-        }),
-        scenario("continue_runs_before_the_mailbox_from_info", |stage| async move {
-            let (server, _) = target(&stage, false).await;
-            let errand: Errand = Box::new(|_, ctx| {
-                ctx.self_ref().cast(Message::Note("queued"));
-                Box::pin(async { Next::Continue(Message::Continued(vec!["c1"], None)) })
-            });
-            stage.node.send(server.pid(), Box::new(errand));
-            stage.trace.wait("handle", 1).await;
-            sync(&server).await;
-        }),
+        scenario(
+            "continue_runs_before_the_mailbox_from_init",
+            |stage| async move {
+                let plan = Plan {
+                    begin: Begin::NoteAndContinue("queued", vec!["c1"]),
+                    ..stage.plan("target")
+                };
+                let server = stage.start(plan).await;
+                sync(&server).await;
+            },
+        ),
+        scenario(
+            "continue_runs_before_the_mailbox_from_cast",
+            |stage| async move {
+                let (server, _) = target(&stage, false).await;
+                let free = busy(&server).await;
+                next(
+                    &server,
+                    Next::Continue(Message::Continued(vec!["c1"], None)),
+                );
+                note(&server, "queued");
+                drop(free);
+                sync(&server).await;
+            },
+        ),
+        scenario(
+            "continue_runs_before_the_mailbox_from_call",
+            |stage| async move {
+                let (server, _) = target(&stage, false).await;
+                let request = ask(|from, _, ctx| {
+                    ctx.self_ref().cast(Message::Note("queued"));
+                    from.reply("answer".into());
+                    Box::pin(async { Next::Continue(Message::Continued(vec!["c1"], None)) })
+                });
+                server.call(request).await.unwrap();
+                sync(&server).await;
+            },
+        ),
+        scenario(
+            "continue_runs_before_the_mailbox_from_info",
+            |stage| async move {
+                let (server, _) = target(&stage, false).await;
+                let errand: Errand = Box::new(|_, ctx| {
+                    ctx.self_ref().cast(Message::Note("queued"));
+                    Box::pin(async { Next::Continue(Message::Continued(vec!["c1"], None)) })
+                });
+                stage.node.send(server.pid(), Box::new(errand));
+                stage.trace.wait("handle", 1).await;
+                sync(&server).await;
+            },
+        ),
         scenario("continue_may_follow_continue", |stage| async move {
             let (server, _) = target(&stage, false).await;
             run(&server, |_, ctx| {
@@ -858,7 +887,13 @@ fn stops() -> Vec<Scenario> {
         scenario("stop_request_takes_too_long", |mut stage| async move {
             let (server, monitor) = target(&stage, false).await;
             let free = busy(&server).await;
-            stop_request(&stage, &server, ExitReason::Normal, Duration::from_millis(1)).await;
+            stop_request(
+                &stage,
+                &server,
+                ExitReason::Normal,
+                Duration::from_millis(1),
+            )
+            .await;
             drop(free);
             stage.driver.down(monitor).await;
             stage.nothing().await;
@@ -870,27 +905,33 @@ fn stops() -> Vec<Scenario> {
             stage.driver.down(monitor).await;
             stage.nothing().await;
         }),
-        scenario("stop_request_and_the_queue_behind_it", |mut stage| async move {
-            let (server, monitor) = target(&stage, false).await;
-            let free = busy(&server).await;
-            stop_aside(&stage, &server);
-            stage.queued(server.pid(), 1).await;
-            note(&server, "late");
-            drop(free);
-            stage.trace.wait("stop", 1).await;
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
-        scenario("stop_request_to_one_that_is_killed", |mut stage| async move {
-            let (server, monitor) = target(&stage, false).await;
-            let _free = busy(&server).await;
-            stop_aside(&stage, &server);
-            stage.queued(server.pid(), 1).await;
-            stage.driver.exit(server.pid(), ExitReason::Kill).await;
-            stage.trace.wait("stop", 1).await;
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "stop_request_and_the_queue_behind_it",
+            |mut stage| async move {
+                let (server, monitor) = target(&stage, false).await;
+                let free = busy(&server).await;
+                stop_aside(&stage, &server);
+                stage.queued(server.pid(), 1).await;
+                note(&server, "late");
+                drop(free);
+                stage.trace.wait("stop", 1).await;
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
+        scenario(
+            "stop_request_to_one_that_is_killed",
+            |mut stage| async move {
+                let (server, monitor) = target(&stage, false).await;
+                let _free = busy(&server).await;
+                stop_aside(&stage, &server);
+                stage.queued(server.pid(), 1).await;
+                stage.driver.exit(server.pid(), ExitReason::Kill).await;
+                stage.trace.wait("stop", 1).await;
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("killed_while_terminate_runs", |stage| {
             while_terminate_runs(stage, ExitReason::Kill)
         }),
@@ -905,19 +946,22 @@ fn stops() -> Vec<Scenario> {
             stage.driver.down(monitor).await;
             stage.nothing().await;
         }),
-        scenario("children_end_with_a_parent_that_stops", |mut stage| async move {
-            let parent = stage.worker("parent").await;
-            let mut monitors = Vec::new();
-            for label in ["a", "b"] {
-                let child = child(&parent, stage.plan(label)).await;
-                monitors.push(stage.driver.watch(child.pid()).await);
-            }
-            actor::stop(&parent, boom());
-            for monitor in monitors {
-                stage.driver.down(monitor).await;
-            }
-            stage.nothing().await;
-        }),
+        scenario(
+            "children_end_with_a_parent_that_stops",
+            |mut stage| async move {
+                let parent = stage.worker("parent").await;
+                let mut monitors = Vec::new();
+                for label in ["a", "b"] {
+                    let child = child(&parent, stage.plan(label)).await;
+                    monitors.push(stage.driver.watch(child.pid()).await);
+                }
+                actor::stop(&parent, boom());
+                for monitor in monitors {
+                    stage.driver.down(monitor).await;
+                }
+                stage.nothing().await;
+            },
+        ),
         scenario(
             "children_outlive_a_parent_that_ends_normally_plain",
             |mut stage| async move {

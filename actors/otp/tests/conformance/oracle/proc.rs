@@ -124,8 +124,12 @@ async fn chain(mut stage: Stage, how: How, length: usize) {
 
 fn links() -> Vec<Scenario> {
     vec![
-        scenario("link_to_a_dead_process_trapping", |stage| link_dead(stage, true)),
-        scenario("link_to_a_dead_process_plain", |stage| link_dead(stage, false)),
+        scenario("link_to_a_dead_process_trapping", |stage| {
+            link_dead(stage, true)
+        }),
+        scenario("link_to_a_dead_process_plain", |stage| {
+            link_dead(stage, false)
+        }),
         scenario("link_twice_gives_one_exit", |mut stage| async move {
             let peer = stage.worker("peer").await;
             stage.driver.link(peer.pid()).await;
@@ -143,15 +147,18 @@ fn links() -> Vec<Scenario> {
             stage.driver.exit_of(peer.pid()).await;
             stage.nothing().await;
         }),
-        scenario("unlink_after_two_links_removes_both", |mut stage| async move {
-            let (peer, monitor) = stage.watched("peer", false).await;
-            stage.driver.link(peer.pid()).await;
-            stage.driver.link(peer.pid()).await;
-            stage.driver.unlink(peer.pid()).await;
-            actor::stop(&peer, boom());
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "unlink_after_two_links_removes_both",
+            |mut stage| async move {
+                let (peer, monitor) = stage.watched("peer", false).await;
+                stage.driver.link(peer.pid()).await;
+                stage.driver.link(peer.pid()).await;
+                stage.driver.unlink(peer.pid()).await;
+                actor::stop(&peer, boom());
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("link_to_self_is_nothing", |mut stage| async move {
             let (target, monitor) = stage.watched("target", true).await;
             within(&target, |ctx| ctx.link(ctx.pid())).await;
@@ -204,8 +211,12 @@ fn links() -> Vec<Scenario> {
             say!(stage.trace, "a", "links", stage.links(at_a, at_b));
             say!(stage.trace, "b", "links", stage.links(at_b, at_a));
         }),
-        scenario("a_link_works_both_ways_first_ends", |stage| both_ways(stage, true)),
-        scenario("a_link_works_both_ways_second_ends", |stage| both_ways(stage, false)),
+        scenario("a_link_works_both_ways_first_ends", |stage| {
+            both_ways(stage, true)
+        }),
+        scenario("a_link_works_both_ways_second_ends", |stage| {
+            both_ways(stage, false)
+        }),
         scenario("a_chain_stops_at_one_that_traps", |mut stage| async move {
             let first = stage.worker("first").await;
             let (middle, middle_monitor) = stage.watched("middle", true).await;
@@ -228,8 +239,12 @@ fn links() -> Vec<Scenario> {
             stage.alive_or_down(&last, last_monitor).await;
             stage.nothing().await;
         }),
-        scenario("trap_exit_may_be_switched_on_later", |stage| switched(stage, false)),
-        scenario("trap_exit_may_be_switched_off_later", |stage| switched(stage, true)),
+        scenario("trap_exit_may_be_switched_on_later", |stage| {
+            switched(stage, false)
+        }),
+        scenario("trap_exit_may_be_switched_off_later", |stage| {
+            switched(stage, true)
+        }),
     ]
 }
 
@@ -248,10 +263,7 @@ async fn link_dead(mut stage: Stage, trap: bool) {
     stage.driver.down(monitor).await;
     let (target, monitor) = stage.watched("target", trap).await;
     let pid = dead.pid();
-    run(&target, move |_, ctx| {
-        ctx.link(pid);
-        Box::pin(async { Next::Go })
-    });
+    within(&target, move |ctx| ctx.link(pid)).await;
     stage.alive_or_down(&target, monitor).await;
     stage.nothing().await;
 }
@@ -292,20 +304,26 @@ fn signals() -> Vec<Scenario> {
         scenario("normal_then_exit_the_second_counts", |stage| {
             two_exits(stage, ExitReason::Normal, custom("second"))
         }),
-        scenario("exit_of_a_dead_process_is_nothing", |mut stage| async move {
-            let (target, monitor) = stage.watched("target", false).await;
-            actor::stop(&target, ExitReason::Normal);
-            stage.driver.down(monitor).await;
-            stage.driver.exit(target.pid(), boom()).await;
-            stage.nothing().await;
-        }),
-        scenario("message_to_a_dead_process_is_nothing", |mut stage| async move {
-            let (target, monitor) = stage.watched("target", false).await;
-            actor::stop(&target, ExitReason::Normal);
-            stage.driver.down(monitor).await;
-            stage.node.send(target.pid(), Box::new("hello"));
-            stage.nothing().await;
-        }),
+        scenario(
+            "exit_of_a_dead_process_is_nothing",
+            |mut stage| async move {
+                let (target, monitor) = stage.watched("target", false).await;
+                actor::stop(&target, ExitReason::Normal);
+                stage.driver.down(monitor).await;
+                stage.driver.exit(target.pid(), boom()).await;
+                stage.nothing().await;
+            },
+        ),
+        scenario(
+            "message_to_a_dead_process_is_nothing",
+            |mut stage| async move {
+                let (target, monitor) = stage.watched("target", false).await;
+                actor::stop(&target, ExitReason::Normal);
+                stage.driver.down(monitor).await;
+                stage.node.send(target.pid(), Box::new("hello"));
+                stage.nothing().await;
+            },
+        ),
         scenario("exit_hits_a_process_that_is_busy", |mut stage| async move {
             let (target, monitor) = stage.watched("target", false).await;
             let _free = busy(&target).await;
@@ -313,13 +331,16 @@ fn signals() -> Vec<Scenario> {
             stage.driver.down(monitor).await;
             stage.nothing().await;
         }),
-        scenario("kill_hits_a_busy_process_that_traps", |mut stage| async move {
-            let (target, monitor) = stage.watched("target", true).await;
-            let _free = busy(&target).await;
-            stage.driver.exit(target.pid(), ExitReason::Kill).await;
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "kill_hits_a_busy_process_that_traps",
+            |mut stage| async move {
+                let (target, monitor) = stage.watched("target", true).await;
+                let _free = busy(&target).await;
+                stage.driver.exit(target.pid(), ExitReason::Kill).await;
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("messages_keep_their_order", |stage| async move {
             let target = stage.worker("target").await;
             for text in ["1", "2", "3", "4", "5"] {
@@ -327,25 +348,31 @@ fn signals() -> Vec<Scenario> {
             }
             sync(&target).await;
         }),
-        scenario("messages_and_exits_keep_their_order_trapping", |mut stage| async move {
-            let (target, monitor) = stage.watched("target", true).await;
-            let free = busy(&target).await;
-            note(&target, "m1");
-            stage.driver.exit(target.pid(), custom("first")).await;
-            note(&target, "m2");
-            stage.driver.exit(target.pid(), custom("second")).await;
-            note(&target, "m3");
-            drop(free);
-            stage.alive_or_down(&target, monitor).await;
-            stage.nothing().await;
-        }),
-        scenario("nothing_behind_an_exit_is_handled", |mut stage| async move {
-            let (target, monitor) = stage.watched("target", false).await;
-            stage.driver.exit(target.pid(), boom()).await;
-            note(&target, "late");
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "messages_and_exits_keep_their_order_trapping",
+            |mut stage| async move {
+                let (target, monitor) = stage.watched("target", true).await;
+                let free = busy(&target).await;
+                note(&target, "m1");
+                stage.driver.exit(target.pid(), custom("first")).await;
+                note(&target, "m2");
+                stage.driver.exit(target.pid(), custom("second")).await;
+                note(&target, "m3");
+                drop(free);
+                stage.alive_or_down(&target, monitor).await;
+                stage.nothing().await;
+            },
+        ),
+        scenario(
+            "nothing_behind_an_exit_is_handled",
+            |mut stage| async move {
+                let (target, monitor) = stage.watched("target", false).await;
+                stage.driver.exit(target.pid(), boom()).await;
+                note(&target, "late");
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("queued_messages_are_lost_with_an_exit", |stage| {
             queued_lost(stage, boom(), false)
         }),
@@ -486,26 +513,29 @@ fn monitors() -> Vec<Scenario> {
         scenario("demonitor_flush_drops_a_down_that_arrived", |stage| {
             demonitor_arrived(stage, true)
         }),
-        scenario("demonitor_flush_spares_other_downs", |mut stage| async move {
-            let (target, first) = stage.watched("target", false).await;
-            let second = stage.driver.watch(target.pid()).await;
-            let (other, third) = stage.watched("other", false).await;
-            let (target, other) = (target.clone(), other.clone());
-            stage
-                .driver
-                .run_async(move |ctx| {
-                    Box::pin(async move {
-                        actor::stop(&target, boom());
-                        actor::stop(&other, ExitReason::Normal);
-                        otp::eventually!(ctx.mailbox_len() >= 3);
-                        ctx.demonitor(first, true);
+        scenario(
+            "demonitor_flush_spares_other_downs",
+            |mut stage| async move {
+                let (target, first) = stage.watched("target", false).await;
+                let second = stage.driver.watch(target.pid()).await;
+                let (other, third) = stage.watched("other", false).await;
+                let (target, other) = (target.clone(), other.clone());
+                stage
+                    .driver
+                    .run_async(move |ctx| {
+                        Box::pin(async move {
+                            actor::stop(&target, boom());
+                            actor::stop(&other, ExitReason::Normal);
+                            otp::eventually!(ctx.mailbox_len() >= 3);
+                            ctx.demonitor(first, true);
+                        })
                     })
-                })
-                .await;
-            stage.driver.down(second).await;
-            stage.driver.down(third).await;
-            stage.nothing().await;
-        }),
+                    .await;
+                stage.driver.down(second).await;
+                stage.driver.down(third).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("demonitor_after_down", |mut stage| async move {
             let (target, monitor) = stage.watched("target", false).await;
             actor::stop(&target, boom());
@@ -540,19 +570,22 @@ fn monitors() -> Vec<Scenario> {
             stage.driver.down(target_monitor).await;
             stage.nothing().await;
         }),
-        scenario("killing_what_one_watches_and_ending", |mut stage| async move {
-            let (watcher, watcher_monitor) = stage.watched("watcher", false).await;
-            let (target, target_monitor) = stage.watched("target", false).await;
-            let (watched, pid) = (watcher.pid(), target.pid());
-            within(&target, move |ctx| ctx.monitor(watched)).await;
-            run(&watcher, move |_, ctx| {
-                ctx.exit(pid, ExitReason::Kill);
-                Box::pin(async { Next::Stop(ExitReason::Normal) })
-            });
-            stage.driver.down(target_monitor).await;
-            stage.driver.down(watcher_monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "killing_what_one_watches_and_ending",
+            |mut stage| async move {
+                let (watcher, watcher_monitor) = stage.watched("watcher", false).await;
+                let (target, target_monitor) = stage.watched("target", false).await;
+                let (watched, pid) = (watcher.pid(), target.pid());
+                within(&target, move |ctx| ctx.monitor(watched)).await;
+                run(&watcher, move |_, ctx| {
+                    ctx.exit(pid, ExitReason::Kill);
+                    Box::pin(async { Next::Stop(ExitReason::Normal) })
+                });
+                stage.driver.down(target_monitor).await;
+                stage.driver.down(watcher_monitor).await;
+                stage.nothing().await;
+            },
+        ),
     ]
 }
 
@@ -593,7 +626,10 @@ fn names() -> Vec<Scenario> {
             stage.whereis("named");
             sync(&target).await;
         }),
-        scenario("name_unknown", |stage| async move { stage.whereis("nobody") }),
+        scenario(
+            "name_unknown",
+            |stage| async move { stage.whereis("nobody") },
+        ),
         scenario("name_is_taken", |stage| async move {
             let _first = stage.start_named(stage.plan("first")).await.unwrap();
             match stage.start_named(stage.plan("second")).await {
@@ -615,15 +651,18 @@ fn names() -> Vec<Scenario> {
             stage.driver.exit_of(target.pid()).await;
             stage.whereis("named");
         }),
-        scenario("name_can_be_taken_again_after_down", |mut stage| async move {
-            let first = stage.start_named(stage.plan("first")).await.unwrap();
-            let monitor = stage.driver.watch(first.pid()).await;
-            actor::stop(&first, boom());
-            stage.driver.down(monitor).await;
-            let second = stage.start_named(stage.plan("second")).await.unwrap();
-            stage.whereis("named");
-            sync(&second).await;
-        }),
+        scenario(
+            "name_can_be_taken_again_after_down",
+            |mut stage| async move {
+                let first = stage.start_named(stage.plan("first")).await.unwrap();
+                let monitor = stage.driver.watch(first.pid()).await;
+                actor::stop(&first, boom());
+                stage.driver.down(monitor).await;
+                let second = stage.start_named(stage.plan("second")).await.unwrap();
+                stage.whereis("named");
+                sync(&second).await;
+            },
+        ),
         scenario("name_stays_while_terminate_runs", |mut stage| async move {
             let plan = Plan {
                 ending: Ending::Hang,
@@ -680,13 +719,16 @@ fn timers() -> Vec<Scenario> {
             stage.trace.wait("info target t1", 1).await;
             cancel(&stage, &target, timer).await;
         }),
-        scenario("timer_of_a_dead_process_is_nothing", |mut stage| async move {
-            let (target, monitor) = stage.watched("target", false).await;
-            after(&target, 1, "t1").await;
-            actor::stop(&target, ExitReason::Normal);
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "timer_of_a_dead_process_is_nothing",
+            |mut stage| async move {
+                let (target, monitor) = stage.watched("target", false).await;
+                after(&target, 1, "t1").await;
+                actor::stop(&target, ExitReason::Normal);
+                stage.driver.down(monitor).await;
+                stage.nothing().await;
+            },
+        ),
     ]
 }
 

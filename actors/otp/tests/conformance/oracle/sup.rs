@@ -8,7 +8,7 @@ use otp::{
 
 use super::actor::{Actor, Begin};
 use super::family::{
-    PERIOD, TYPES, beginning, child, counted, failures, fails_later, shutdowns, stoppable,
+    PERIOD, TYPES, beginning, child, counted, fails_later, failures, shutdowns, stoppable,
 };
 use super::stage::Stage;
 use super::trace::{How, boom, ends, say};

@@ -159,14 +159,17 @@ fn singles() -> Vec<Scenario> {
             request(&stage, &sup, "terminate_child", "a").await;
             stage.nothing().await;
         }),
-        scenario("terminate_child_forgets_a_temporary_one", |mut stage| async move {
-            let temporary = child(&stage, "a").restart(Restart::Temporary);
-            let sup = start(&stage, one_for_one(), vec![temporary, child(&stage, "b")]).await;
-            request(&stage, &sup, "terminate_child", "a").await;
-            which(&stage, &sup).await;
-            request(&stage, &sup, "restart_child", "a").await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "terminate_child_forgets_a_temporary_one",
+            |mut stage| async move {
+                let temporary = child(&stage, "a").restart(Restart::Temporary);
+                let sup = start(&stage, one_for_one(), vec![temporary, child(&stage, "b")]).await;
+                request(&stage, &sup, "terminate_child", "a").await;
+                which(&stage, &sup).await;
+                request(&stage, &sup, "restart_child", "a").await;
+                stage.nothing().await;
+            },
+        ),
         scenario(
             "terminate_child_does_not_count_as_a_restart",
             |mut stage| async move {
@@ -228,16 +231,19 @@ fn singles() -> Vec<Scenario> {
             count(&stage, &sup).await;
             stage.nothing().await;
         }),
-        scenario("restart_child_that_fails_keeps_it_stopped", |mut stage| async move {
-            let failing = beginning(&stage, "a", fails_later(1, Begin::Stop(boom())));
-            let sup = start(&stage, one_for_one(), vec![failing]).await;
-            request(&stage, &sup, "terminate_child", "a").await;
-            for _ in 0..2 {
-                request(&stage, &sup, "restart_child", "a").await;
-                which(&stage, &sup).await;
-            }
-            stage.nothing().await;
-        }),
+        scenario(
+            "restart_child_that_fails_keeps_it_stopped",
+            |mut stage| async move {
+                let failing = beginning(&stage, "a", fails_later(1, Begin::Stop(boom())));
+                let sup = start(&stage, one_for_one(), vec![failing]).await;
+                request(&stage, &sup, "terminate_child", "a").await;
+                for _ in 0..2 {
+                    request(&stage, &sup, "restart_child", "a").await;
+                    which(&stage, &sup).await;
+                }
+                stage.nothing().await;
+            },
+        ),
         scenario("unknown_messages_are_ignored", |mut stage| async move {
             let sup = start(&stage, one_for_one(), vec![child(&stage, "a")]).await;
             stage.node.send(sup.pid(), Box::new("hello"));
@@ -266,22 +272,25 @@ fn singles() -> Vec<Scenario> {
         scenario("names_are_free_for_the_successor_killed", |stage| {
             successor(stage, How::Signal(ExitReason::Kill))
         }),
-        scenario("counts_of_workers_and_supervisors", |mut stage| async move {
-            let children = vec![
-                child(&stage, "a"),
-                child(&stage, "b").restart(Restart::Temporary),
-                nested(one_for_one(), "n", vec![child(&stage, "c")]),
-            ];
-            let sup = start(&stage, one_for_one(), children).await;
-            count(&stage, &sup).await;
-            sup.terminate_child("n").await.unwrap();
-            count(&stage, &sup).await;
-            sup.terminate_child("b").await.unwrap();
-            count(&stage, &sup).await;
-            sup.delete_child("n").await.unwrap();
-            count(&stage, &sup).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "counts_of_workers_and_supervisors",
+            |mut stage| async move {
+                let children = vec![
+                    child(&stage, "a"),
+                    child(&stage, "b").restart(Restart::Temporary),
+                    nested(one_for_one(), "n", vec![child(&stage, "c")]),
+                ];
+                let sup = start(&stage, one_for_one(), children).await;
+                count(&stage, &sup).await;
+                sup.terminate_child("n").await.unwrap();
+                count(&stage, &sup).await;
+                sup.terminate_child("b").await.unwrap();
+                count(&stage, &sup).await;
+                sup.delete_child("n").await.unwrap();
+                count(&stage, &sup).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("requests_to_a_dead_supervisor", |mut stage| async move {
             let sup = start(&stage, one_for_one(), vec![]).await;
             stop(&mut stage, &sup).await;
@@ -338,14 +347,17 @@ async fn successor(mut stage: Stage, how: How) {
 
 fn parents() -> Vec<Scenario> {
     vec![
-        scenario("exit_signal_of_a_stranger_is_ignored", |mut stage| async move {
-            let sup = start(&stage, one_for_one(), vec![child(&stage, "a")]).await;
-            let other = stage.worker("other").await;
-            let pid = sup.pid();
-            within(&other, move |ctx| ctx.exit(pid, ExitReason::Shutdown)).await;
-            which(&stage, &sup).await;
-            stage.nothing().await;
-        }),
+        scenario(
+            "exit_signal_of_a_stranger_is_ignored",
+            |mut stage| async move {
+                let sup = start(&stage, one_for_one(), vec![child(&stage, "a")]).await;
+                let other = stage.worker("other").await;
+                let pid = sup.pid();
+                within(&other, move |ctx| ctx.exit(pid, ExitReason::Shutdown)).await;
+                which(&stage, &sup).await;
+                stage.nothing().await;
+            },
+        ),
         scenario("parent_ends_the_supervisor_stops_in_order", |stage| {
             parent_ends(stage, boom())
         }),
@@ -490,18 +502,31 @@ fn trees() -> Vec<Scenario> {
             gone(&mut stage, &sup, monitor).await;
             stage.nothing().await;
         }),
-        scenario("tree_transient_inner_supervisor_is_not_restarted", |stage| {
-            let inside = nested(strict(), "n", vec![child(&stage, "b")]);
-            let children = vec![child(&stage, "a"), inside.restart(Restart::Transient)];
-            escalation(stage, one_for_one(), children, "b", boom(), false)
-        }),
-        scenario("tree_auto_shutdown_of_a_transient_inner_supervisor", |stage| {
-            let description = one_for_one().auto_shutdown(AutoShutdown::AnySignificant);
-            let inside = vec![significant(&stage, "b"), child(&stage, "c")];
-            let inside = nested(description, "n", inside).restart(Restart::Transient);
-            let children = vec![child(&stage, "a"), inside];
-            escalation(stage, one_for_one(), children, "b", ExitReason::Normal, true)
-        }),
+        scenario(
+            "tree_transient_inner_supervisor_is_not_restarted",
+            |stage| {
+                let inside = nested(strict(), "n", vec![child(&stage, "b")]);
+                let children = vec![child(&stage, "a"), inside.restart(Restart::Transient)];
+                escalation(stage, one_for_one(), children, "b", boom(), false)
+            },
+        ),
+        scenario(
+            "tree_auto_shutdown_of_a_transient_inner_supervisor",
+            |stage| {
+                let description = one_for_one().auto_shutdown(AutoShutdown::AnySignificant);
+                let inside = vec![significant(&stage, "b"), child(&stage, "c")];
+                let inside = nested(description, "n", inside).restart(Restart::Transient);
+                let children = vec![child(&stage, "a"), inside];
+                escalation(
+                    stage,
+                    one_for_one(),
+                    children,
+                    "b",
+                    ExitReason::Normal,
+                    true,
+                )
+            },
+        ),
         scenario("tree_start_fails_deep_inside", |mut stage| async move {
             let failing = beginning(&stage, "c", Begin::Stop(boom()));
             let inside = vec![child(&stage, "b"), failing];
