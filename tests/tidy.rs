@@ -83,18 +83,30 @@ fn none(complaints: Vec<String>) {
 // ── Layers and owners ─────────────────────────────────────────────────────────────────────────
 
 /// Each package, from the bottom up, and which of ours it may depend on.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("model", &[]),
-    ("actors/otp", &[]),
+    ("actors/otp-macros", &[]),
+    ("actors/otp", &["otp-macros"]),
     ("storage", &["model"]),
     ("cluster", &["otp", "model"]),
     ("actors/chat", &["storage", "cluster", "otp", "model"]),
     ("gateway", &["chat", "cluster", "otp", "model"]),
 ];
-const OURS: [&str; 6] = ["model", "otp", "storage", "cluster", "chat", "gateway"];
+const OURS: [&str; 7] = [
+    "model",
+    "otp-macros",
+    "otp",
+    "storage",
+    "cluster",
+    "chat",
+    "gateway",
+];
 
 /// Libraries that only one package may name; the root is `""`.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 11] = [
+    ("syn", "actors/otp-macros"),
+    ("quote", "actors/otp-macros"),
+    ("proc-macro2", "actors/otp-macros"),
     ("ractor", "actors/otp"),
     ("fjall", "storage"),
     ("axum", "gateway"),

@@ -151,7 +151,8 @@ async fn ask<T>(chat: &Chat, guild: GuildId, request: impl Fn(Reply<T>) -> Messa
                 }
                 continue;
             }
-            Err(SendError::Full(_)) => return Err(ChatError::Busy),
+            // In both cases nothing was sent.
+            Err(SendError::Full(_) | SendError::NodeDown(_)) => return Err(ChatError::Busy),
         }
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => return answer,

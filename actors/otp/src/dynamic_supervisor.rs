@@ -7,42 +7,45 @@
 //!                         └────────────────────┘
 //! ```
 //!
-//! * Started by [`DynamicSupervisor::start`] or as a child of a supervisor.
-//! * When it is stopped all children are told at once, and each gets its own time.
-//! * It calls nobody; the `init` of a child runs within its own turn, so keep that short and use
-//!   [`crate::Init::Continue`] for slow set-up.
-//! * Table: one entry per child. Limit: [`DynamicSupervisor::max_children`], policy: refuse with
-//!   [`SupervisorError::MaxChildren`]. A full mailbox refuses requests, never EXITs.
+//! It is what `simple_one_for_one` is in Erlang too: there a template and the arguments of each
+//! instance, here a function from arguments to a [`ChildSpec`]. The process is
+//! [`DynamicSupervisorServer`].
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::time::Instant;
-
 use crate::context::Context;
 use crate::exit_reason::ExitReason;
-use crate::gen_server::{GenServer, Info, Init, Next};
+use crate::gen_server::GenServer;
 use crate::node::Node;
 use crate::options::Options;
-use crate::pid::{Pid, SerialHash};
-use crate::server_ref::{CallError, From, ServerRef};
+use crate::pid::Pid;
+use crate::server_ref::{CallError, ServerRef};
 use crate::start::{StartError, start_process};
-use crate::supervisor::child_spec::{ChildKind, ChildSpec, Restart, Shutdown};
-use crate::supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError};
-use crate::supervisor::stopping::Stopping;
-use crate::supervisor::strategy::{DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow};
+use crate::supervisor::child_spec::{ChildSpec, Restart};
+use crate::supervisor::child_start::{Extra, Started};
+use crate::supervisor::handle::{ChildCount, ChildInfo, SupervisorError};
+use crate::supervisor::spec_error::{SpecError, check_period};
+use crate::supervisor::strategy::{AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD};
+use crate::supervisor::{InitFunction, SupervisorInit};
+
+mod server;
+
+pub use server::{DynamicSupervisorMessage, DynamicSupervisorServer};
 
 /// How many children a dynamic supervisor has at most unless it says otherwise.
 pub const DEFAULT_MAX_CHILDREN: usize = 2_000_000;
 
 /// The description of a dynamic supervisor, to be started or to be a child of another.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DynamicSupervisor {
     intensity: usize,
     period: Duration,
     max_children: usize,
+    auto_shutdown: AutoShutdown,
+    extra: Option<Extra>,
+    init: Option<InitFunction<DynamicSupervisor>>,
 }
 
 impl DynamicSupervisor {
@@ -53,10 +56,25 @@ impl DynamicSupervisor {
             intensity: DEFAULT_INTENSITY,
             period: DEFAULT_PERIOD,
             max_children: DEFAULT_MAX_CHILDREN,
+            auto_shutdown: AutoShutdown::Never,
+            extra: None,
+            init: None,
         }
     }
 
-    /// Allows this many restarts within the period, over all children; one more ends it.
+    /// A dynamic supervisor whose description is made when it starts, in its own process
+    /// (`Module:init/1`); see [`crate::Supervisor::init`].
+    pub fn init<F>(init: impl Fn() -> F + Send + Sync + 'static) -> DynamicSupervisor
+    where
+        F: Future<Output = SupervisorInit<DynamicSupervisor>> + Send + 'static,
+    {
+        let mut supervisor = DynamicSupervisor::new();
+        supervisor.init = Some(Arc::new(move || Box::pin(init())));
+        supervisor
+    }
+
+    /// Allows this many restarts within the period, which must not be zero, over all children;
+    /// one more ends it.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> DynamicSupervisor {
         self.intensity = restarts;
         self.period = period;
@@ -67,6 +85,55 @@ impl DynamicSupervisor {
     pub fn max_children(mut self, children: usize) -> DynamicSupervisor {
         self.max_children = children;
         self
+    }
+
+    /// What is handed to each start of each child, restarts included (Elixir:
+    /// `extra_arguments`): [`ChildSpec::worker_with`] makes arguments of it,
+    /// [`crate::ChildStart::extra`] gives it to a start function.
+    ///
+    /// ```
+    /// # use otp::{ChildSpec, Context, DynamicSupervisor, GenServer, Init, Next, Node, Options};
+    /// # struct Greeter(String);
+    /// # impl GenServer for Greeter {
+    /// #     type Args = String; type Message = ();
+    /// #     async fn init(text: String, _: &mut Context<Self>) -> Init<Self> {
+    /// #         assert_eq!(text, "hello world"); Init::Ok(Greeter(text))
+    /// #     }
+    /// #     async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Next<Self> { Next::Go }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let greeters = DynamicSupervisor::new().extra_arguments("hello".to_owned());
+    /// let greeters = greeters.start(&Node::new("example"), Options::new()).await?;
+    /// let spec = ChildSpec::worker_with::<Greeter, String>("world", |hello| format!("{hello} world"));
+    /// greeters.start_child(spec).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn extra_arguments<E: Send + Sync + 'static>(mut self, extra: E) -> DynamicSupervisor {
+        self.extra = Some(Arc::new(extra));
+        self
+    }
+
+    /// Refused at the start unless it is [`AutoShutdown::Never`], and so are significant children
+    /// (`supervisor(3)`: `bad_combination`).
+    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> DynamicSupervisor {
+        self.auto_shutdown = auto_shutdown;
+        self
+    }
+
+    /// Checks the description without starting anything.
+    ///
+    /// # Errors
+    /// What is wrong. A start with it fails with [`StartError::Failed`] and the same words.
+    pub fn check(&self) -> Result<(), SpecError> {
+        check_period(self.period)?;
+        match self.auto_shutdown {
+            AutoShutdown::Never => Ok(()),
+            AutoShutdown::AnySignificant | AutoShutdown::AllSignificant => {
+                Err(SpecError::AutoShutdown)
+            }
+        }
     }
 
     /// Starts it alone.
@@ -99,6 +166,17 @@ impl Default for DynamicSupervisor {
     }
 }
 
+impl fmt::Debug for DynamicSupervisor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("DynamicSupervisor")
+            .field("intensity", &self.intensity)
+            .field("period", &self.period)
+            .field("max_children", &self.max_children)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A reference to a running [`DynamicSupervisor`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DynamicSupervisorRef {
@@ -106,6 +184,10 @@ pub struct DynamicSupervisorRef {
 }
 
 impl DynamicSupervisorRef {
+    pub(crate) fn new(server: ServerRef<DynamicSupervisorServer>) -> DynamicSupervisorRef {
+        DynamicSupervisorRef { server }
+    }
+
     /// The dynamic supervisor with this pid, if there is one.
     pub fn from_pid(node: &Node, pid: Pid) -> Option<DynamicSupervisorRef> {
         node.server_ref(pid)
@@ -128,8 +210,15 @@ impl DynamicSupervisorRef {
     }
 
     /// Starts a child. The id of the specification need not be unique. If it does not start,
-    /// nothing is left of it.
+    /// for whatever reason, nothing is left of it.
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Pid, SupervisorError> {
+        let started = self.start_child_with_info(spec).await?;
+        Ok(started.pid())
+    }
+
+    /// [`DynamicSupervisorRef::start_child`], with the extra information the start gave, if any
+    /// (`{ok, Pid, Info}`).
+    pub async fn start_child_with_info(&self, spec: ChildSpec) -> Result<Started, SupervisorError> {
         self.server
             .call_infinity(|from| DynamicSupervisorMessage::StartChild { spec, from })
             .await
@@ -160,7 +249,8 @@ impl DynamicSupervisorRef {
         self.typed(self.start_child(spec).await?)
     }
 
-    /// Stops a child by its pid; it is forgotten.
+    /// Stops a child by its pid, or by its last pid while it is being restarted; it is forgotten.
+    /// [`SupervisorError::NotFound`] for any other process, which is left alone.
     pub async fn terminate_child(&self, pid: Pid) -> Result<(), SupervisorError> {
         self.server
             .call_infinity(|from| DynamicSupervisorMessage::TerminateChild { pid, from })
@@ -168,7 +258,24 @@ impl DynamicSupervisorRef {
             .map_err(SupervisorError::Call)?
     }
 
-    /// All children, in no order.
+    /// What is known of one child, by its pid (`supervisor:which_child/2`).
+    pub async fn which_child(&self, pid: Pid) -> Result<ChildInfo, SupervisorError> {
+        self.server
+            .call_infinity(|from| DynamicSupervisorMessage::WhichChild { pid, from })
+            .await
+            .map_err(SupervisorError::Call)?
+    }
+
+    /// How a child is started, by its pid (`supervisor:get_childspec/2`). That of a temporary
+    /// child can be looked at, but not started from ([`ChildSpec::can_start`]).
+    pub async fn get_childspec(&self, pid: Pid) -> Result<ChildSpec, SupervisorError> {
+        self.server
+            .call_infinity(|from| DynamicSupervisorMessage::GetChildSpec { pid, from })
+            .await
+            .map_err(SupervisorError::Call)?
+    }
+
+    /// All children, the oldest first.
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, SupervisorError> {
         let children = self
             .server
@@ -203,236 +310,5 @@ impl DynamicSupervisorRef {
             .ok_or(SupervisorError::Start(StartError::Failed(
                 ExitReason::NoProc,
             )))
-    }
-}
-
-/// The process behind a [`DynamicSupervisorRef`].
-pub struct DynamicSupervisorServer {
-    window: RestartWindow,
-    max_children: usize,
-    children: HashMap<Pid, Child, SerialHash>,
-}
-
-/// What is kept of a child. A temporary one leaves its specification, and with it its arguments,
-/// behind as soon as it runs.
-struct Child {
-    id: Arc<str>,
-    kind: ChildKind,
-    shutdown: Shutdown,
-    respawn: Option<Box<ChildSpec>>,
-    restarting: bool,
-}
-
-/// The requests of a dynamic supervisor; use [`DynamicSupervisorRef`].
-pub enum DynamicSupervisorMessage {
-    /// See [`DynamicSupervisorRef::start_child`].
-    StartChild {
-        /// The child.
-        spec: ChildSpec,
-        /// Who asks.
-        from: From<Result<Pid, SupervisorError>>,
-    },
-    /// See [`DynamicSupervisorRef::terminate_child`].
-    TerminateChild {
-        /// The child.
-        pid: Pid,
-        /// Who asks.
-        from: From<Result<(), SupervisorError>>,
-    },
-    /// See [`DynamicSupervisorRef::which_children`].
-    WhichChildren(From<Vec<ChildInfo>>),
-    /// See [`DynamicSupervisorRef::count_children`].
-    CountChildren(From<ChildCount>),
-    /// To itself: try again to restart the child which ran as this process.
-    Retry {
-        /// Its last process.
-        pid: Pid,
-    },
-}
-
-impl GenServer for DynamicSupervisorServer {
-    type Args = DynamicSupervisor;
-    type Message = DynamicSupervisorMessage;
-
-    async fn init(
-        description: DynamicSupervisor,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) -> Init<DynamicSupervisorServer> {
-        ctx.trap_exit(true);
-        Init::Ok(DynamicSupervisorServer {
-            window: RestartWindow::new(description.intensity, description.period),
-            max_children: description.max_children,
-            children: HashMap::default(),
-        })
-    }
-
-    async fn handle(
-        &mut self,
-        message: DynamicSupervisorMessage,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) -> Next<DynamicSupervisorServer> {
-        match message {
-            DynamicSupervisorMessage::StartChild { spec, from } => {
-                from.reply(self.start_child(spec, ctx).await);
-            }
-            DynamicSupervisorMessage::TerminateChild { pid, from } => {
-                from.reply(self.terminate_child(pid, ctx).await);
-            }
-            DynamicSupervisorMessage::WhichChildren(from) => from.reply(self.which_children()),
-            DynamicSupervisorMessage::CountChildren(from) => from.reply(self.count_children()),
-            DynamicSupervisorMessage::Retry { pid } => {
-                // Void if the child was terminated in the meantime.
-                if self
-                    .children
-                    .get(&pid)
-                    .is_some_and(|child| child.restarting)
-                {
-                    return self.restart(pid, ctx).await;
-                }
-            }
-        }
-        Next::Go
-    }
-
-    async fn handle_info(
-        &mut self,
-        info: Info,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) -> Next<DynamicSupervisorServer> {
-        let Info::Exit { from, reason } = info else {
-            tracing::debug!(pid = %ctx.pid(), ?info, "a supervisor got an unexpected message");
-            return Next::Go;
-        };
-        let Some(child) = self.children.get(&from) else {
-            return Next::Go;
-        };
-        match &child.respawn {
-            Some(spec) if spec.restart.applies_to(&reason) => self.restart(from, ctx).await,
-            _ => {
-                self.children.remove(&from);
-                Next::Go
-            }
-        }
-    }
-
-    async fn terminate(
-        &mut self,
-        _reason: &ExitReason,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) {
-        let stopping: Vec<Stopping> = self
-            .children
-            .drain()
-            .filter(|(_, child)| !child.restarting)
-            .map(|(pid, child)| Stopping::begin(ctx, pid, child.shutdown))
-            .collect();
-        join_all(stopping.into_iter().map(Stopping::finish)).await;
-    }
-}
-
-impl DynamicSupervisorServer {
-    async fn start_child(
-        &mut self,
-        spec: ChildSpec,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) -> Result<Pid, SupervisorError> {
-        if self.children.len() >= self.max_children {
-            return Err(SupervisorError::MaxChildren);
-        }
-        let start = spec.start(&ctx.process);
-        let pid = start.await.map_err(SupervisorError::Start)?;
-        self.keep(pid, spec);
-        Ok(pid)
-    }
-
-    async fn terminate_child(
-        &mut self,
-        pid: Pid,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) -> Result<(), SupervisorError> {
-        let child = self
-            .children
-            .remove(&pid)
-            .ok_or(SupervisorError::NotFound)?;
-        if !child.restarting {
-            Stopping::begin(ctx, pid, child.shutdown).finish().await;
-        }
-        Ok(())
-    }
-
-    fn which_children(&self) -> Vec<ChildInfo> {
-        self.children
-            .iter()
-            .map(|(pid, child)| ChildInfo {
-                id: child.id.clone(),
-                state: if child.restarting {
-                    ChildState::Restarting
-                } else {
-                    ChildState::Running(*pid)
-                },
-                kind: child.kind,
-            })
-            .collect()
-    }
-
-    fn count_children(&self) -> ChildCount {
-        let mut count = ChildCount::default();
-        for child in self.children.values() {
-            count.add(child.kind, !child.restarting);
-        }
-        count
-    }
-
-    async fn restart(
-        &mut self,
-        pid: Pid,
-        ctx: &mut Context<DynamicSupervisorServer>,
-    ) -> Next<DynamicSupervisorServer> {
-        let Some(child) = self.children.get_mut(&pid) else {
-            return Next::Go;
-        };
-        child.restarting = true;
-        let Some(spec) = child.respawn.clone() else {
-            return Next::Go;
-        };
-        if !self.window.allow(Instant::now()) {
-            tracing::error!(pid = %ctx.pid(), child = %spec.id,
-                "too many restarts, the supervisor gives up");
-            return Next::Stop(ExitReason::Shutdown);
-        }
-        ctx.node().counters().restarted();
-        match spec.start(&ctx.process).await {
-            Ok(successor) => {
-                self.children.remove(&pid);
-                self.keep(successor, *spec);
-                Next::Go
-            }
-            Err(StartError::Ignore) => {
-                self.children.remove(&pid);
-                Next::Go
-            }
-            Err(error) => {
-                tracing::warn!(pid = %ctx.pid(), child = %spec.id, %error, "restart failed");
-                // Through the mailbox, so that requests get their turn; it counts as a restart.
-                match ctx
-                    .self_ref()
-                    .try_cast(DynamicSupervisorMessage::Retry { pid })
-                {
-                    Ok(()) => Next::Go,
-                    Err(_) => Next::Stop(ExitReason::Shutdown),
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, pid: Pid, spec: ChildSpec) {
-        let child = Child {
-            id: spec.id.clone(),
-            kind: spec.kind,
-            shutdown: spec.shutdown,
-            respawn: (spec.restart != Restart::Temporary).then(|| Box::new(spec)),
-            restarting: false,
-        };
-        self.children.insert(pid, child);
     }
 }

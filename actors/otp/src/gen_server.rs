@@ -14,11 +14,16 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::exit_reason::ExitReason;
-use crate::pid::{MonitorRef, Pid};
+use crate::pid::{MonitorRef, Pid, RequestRef};
+use crate::start::StartError;
+use crate::supervisor::child_spec::{DEFAULT_SHUTDOWN, Restart, Shutdown};
 
 /// What a server's `init` decided.
 #[must_use]
@@ -28,6 +33,13 @@ pub enum Init<S: GenServer> {
     /// Run with this state, and handle this message before anything from the mailbox
     /// (`{continue, _}`): the place for slow set-up which the starter need not wait for.
     Continue(S, S::Message),
+    /// Run with this state, and get [`Info::Timeout`] if nothing arrives for this long.
+    Timeout(S, Duration),
+    /// Run with this state, and get [`Info::Timeout`] if nothing arrives until then
+    /// (`{abs, true}`).
+    TimeoutAt(S, Instant),
+    /// Run with this state, and hibernate until something arrives; see [`Next::Hibernate`].
+    Hibernate(S),
     /// Do not run; the starter gets [`crate::StartError::Ignore`], a supervisor goes on.
     Ignore,
     /// Do not run; the starter gets [`crate::StartError::Failed`].
@@ -41,14 +53,34 @@ pub enum Next<S: GenServer> {
     Go,
     /// Handle this message before anything which is queued.
     Continue(S::Message),
-    /// Wait, but if nothing arrives for this long get [`Info::Timeout`].
+    /// Wait, but if nothing arrives for this long get [`Info::Timeout`]. Zero means now: before
+    /// anything which is queued, as a `{timeout, 0, _}` action does.
     Timeout(Duration),
+    /// Wait, but if nothing arrives until then get [`Info::Timeout`] (`{abs, true}`).
+    TimeoutAt(Instant),
+    /// Wait, and meanwhile hold as little memory as possible: [`GenServer::hibernate`] is called,
+    /// and the mailbox gives its buffer back.
+    Hibernate,
     /// End: `terminate` runs, then names are released, then links and monitors fire.
     Stop(ExitReason),
 }
 
+/// A monitored process ended, or did not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// The monitor that fired; it is gone now.
+    pub monitor: MonitorRef,
+    /// The process it watched. [`Pid::serial`] is 0 where a monitored name had no process.
+    pub pid: Pid,
+    /// The name, if the monitor was set by name: `{Name, Node}` in Erlang.
+    pub name: Option<Arc<str>>,
+    /// Its reason.
+    pub reason: ExitReason,
+}
+
 /// What arrives besides the server's own messages.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Info {
     /// A linked process ended, or somebody sent an exit signal, while this process traps exits.
     Exit {
@@ -61,15 +93,43 @@ pub enum Info {
     Down {
         /// The monitor that fired; it is gone now.
         monitor: MonitorRef,
-        /// The process it watched.
+        /// The process it watched. [`Pid::serial`] is 0 where a monitored name had no process.
         pid: Pid,
+        /// The name, if the monitor was set by name: `{Name, Node}` in Erlang.
+        name: Option<Arc<str>>,
         /// Its reason.
         reason: ExitReason,
     },
     /// Nothing arrived for as long as [`Next::Timeout`] asked.
     Timeout,
-    /// An untyped message, sent with [`crate::Node::send`] to a bare pid.
+    /// The answer to [`Context::spawn_request`]: always before any EXIT or DOWN of the process.
+    Spawned {
+        /// The request.
+        request: RequestRef,
+        /// The process, which may have ended again already, or why there is none.
+        result: Result<Pid, StartError>,
+    },
+    /// A node was connected to; after [`Context::monitor_nodes`].
+    NodeUp(Arc<str>),
+    /// The connection to a node was lost; after [`Context::monitor_nodes`]. All messages from it
+    /// came before this.
+    NodeDown(Arc<str>),
+    /// An untyped message, sent with [`crate::Node::send`] to a bare pid, a name or an alias.
     Message(Box<dyn Any + Send>),
+}
+
+/// What a crash report or [`crate::sys::get_status`] shows of a server. A server hides or
+/// shortens what should not be seen in [`GenServer::format_status`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The state, as text.
+    pub state: String,
+    /// The message being handled, by name, if any.
+    pub message: Option<String>,
+    /// The exit reason, in a crash report.
+    pub reason: Option<ExitReason>,
+    /// The debug log, oldest first.
+    pub log: Vec<String>,
 }
 
 /// A server process. Write the callbacks as plain `async fn`.
@@ -80,6 +140,13 @@ pub trait GenServer: Sized + Send + 'static {
     type Args: Send + 'static;
     /// The messages of this server: one enum. A call is a variant with a [`crate::From`] inside.
     type Message: Send + 'static;
+
+    /// When a child of this kind is started again, unless its specification says otherwise
+    /// (Elixir: `use GenServer, restart: _`).
+    const RESTART: Restart = Restart::Permanent;
+    /// How a child of this kind is stopped, unless its specification says otherwise
+    /// (Elixir: `use GenServer, shutdown: _`).
+    const SHUTDOWN: Shutdown = Shutdown::Timeout(DEFAULT_SHUTDOWN);
 
     /// Builds the state. The starter waits for it. On any failure the names are free and nothing
     /// is left when the starter sees the error.
@@ -100,9 +167,49 @@ pub trait GenServer: Sized + Send + 'static {
     ) -> impl Future<Output = Next<Self>> + Send {
         let pid = ctx.pid();
         async move {
-            tracing::debug!(%pid, ?info, "unexpected message");
+            tracing::warn!(%pid, ?info, "unexpected message");
             Next::Go
         }
+    }
+
+    /// What the server is in a crash report and in [`crate::sys::get_status`]. By default the
+    /// state is shown as the name of its type. A panic in here never hides what it was called
+    /// for.
+    fn format_status(&self, status: &mut Status) {
+        let _ = status;
+    }
+
+    /// What a message is called in reports, traces and process information. Called while the
+    /// mailbox is locked: return a constant.
+    fn message_name(message: &Self::Message) -> &'static str {
+        let _ = message;
+        "message"
+    }
+
+    /// What a message counts against [`crate::Options::mailbox_bytes_max`]. Called while the
+    /// mailbox is locked.
+    fn message_bytes(message: &Self::Message) -> usize {
+        std::mem::size_of_val(message)
+    }
+
+    /// Whose call a message is, for crash reports: [`crate::From::caller`] of its handle.
+    fn message_client(message: &Self::Message) -> Option<Pid> {
+        let _ = message;
+        None
+    }
+
+    /// Lets go of what can be made again: called before the server hibernates.
+    fn hibernate(&mut self) {}
+
+    /// Makes the state of this version of the code from that of an earlier one
+    /// (`code_change/3`), for [`crate::sys::change_code`].
+    ///
+    /// # Errors
+    /// Says why it cannot; the server goes on with the state it has.
+    fn code_change(&self, from_version: &str) -> Result<Self, String> {
+        Err(format!(
+            "there is no code_change from version {from_version}"
+        ))
     }
 
     /// The last thing a server does: after [`Next::Stop`], after a panic, and when its parent

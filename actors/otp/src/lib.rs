@@ -5,7 +5,8 @@
 //!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
 //!        │              └─ DynamicSupervisor    monitors tell others of an end
 //!        ├─ Registry, GenRegistry: processes by typed key
-//!        └─ Task: a process which computes one value
+//!        ├─ counters, atomics, persistent_term: what processes share without a mailbox
+//!        └─ Task, TaskSupervisor: processes which compute one value
 //! ```
 //!
 //! What can be relied on (in brackets the manual that says so):
@@ -60,19 +61,30 @@
 //! # }
 //! ```
 //!
+//! The attribute [`gen_server`](macro@gen_server) writes the enum, the `match` and a typed client
+//! from an `impl` block instead; the server is the same.
+//!
 //! The modules below are in reading order: the order of a process' life.
 
 mod pid;
-pub use pid::{MonitorRef, Pid, TimerRef, node_hash};
+pub use pid::{Alias, MonitorRef, Pid, RequestRef, TimerRef, node_hash};
 
 mod exit_reason;
 pub use exit_reason::ExitReason;
 
 mod node;
-pub use node::{NODE_STOP_LIMIT, Node, ProcessInfo};
+pub use node::watchdog::{HANDLER_REPLACE_AFTER, HANDLER_REPORT_AFTER};
+pub use node::{
+    NODE_STOP_LIMIT, NODE_TIMERS_MAX, NameError, Node, NodeTimer, REPORT_HANDLERS_MAX, TimerTarget,
+};
 
 mod gen_server;
-pub use gen_server::{GenServer, Info, Init, Next};
+pub use gen_server::{Down, GenServer, Info, Init, Next, Status};
+
+mod gen_server_macro;
+pub use gen_server_macro::gen_server;
+#[doc(hidden)]
+pub use gen_server_macro::macro_support;
 
 mod options;
 pub use options::Options;
@@ -80,25 +92,35 @@ pub use options::Options;
 mod start;
 pub use start::{StartError, start};
 
+mod enter;
+pub use enter::{Body, Enter, start_body};
+
 mod server_ref;
-pub use server_ref::{CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
+pub use server_ref::{
+    At, CallError, Collected, DEFAULT_CALL_TIMEOUT, Destination, From, Request, RequestCollection,
+    ServerRef,
+};
 
 mod context;
-pub use context::Context;
+pub use context::{AliasMode, Context, SpawnOptions};
 
 pub mod task;
-pub use task::Task;
+pub use task::{Task, TaskError};
 
-mod registry;
-pub use registry::{RegisterError, Registry};
+pub mod registry;
+pub use registry::{RegisterError, Registry, RegistryEvent, RegistryOptions, UnknownRegistry};
 
 mod supervisor;
 pub use supervisor::child_spec::{ChildKind, ChildSpec, DEFAULT_SHUTDOWN, Restart, Shutdown};
+pub use supervisor::child_start::{ChildStart, Started};
 pub use supervisor::handle::{ChildCount, ChildInfo, ChildState, SupervisorError, SupervisorRef};
+pub use supervisor::spec_error::{SpecError, check_childspecs};
 pub use supervisor::strategy::{
     AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow, Strategy,
 };
-pub use supervisor::{Supervisor, SupervisorMessage, SupervisorServer};
+pub use supervisor::{
+    SUPERVISOR_CHILDREN_MAX, Supervisor, SupervisorInit, SupervisorMessage, SupervisorServer,
+};
 
 mod dynamic_supervisor;
 pub use dynamic_supervisor::{
@@ -106,14 +128,52 @@ pub use dynamic_supervisor::{
     DynamicSupervisorServer,
 };
 
+mod task_supervisor;
+pub use task_supervisor::{TaskOptions, TaskSupervisor, TaskSupervisorRef};
+mod partition_supervisor;
+pub use partition_supervisor::{
+    PARTITIONS_MAX, PartitionError, PartitionSupervisor, PartitionSupervisorRef,
+};
+
 mod gen_registry;
 pub use gen_registry::GenRegistry;
 
+pub mod counters;
+
+pub mod atomics;
+
+pub mod persistent_term;
+mod application;
+pub use application::handover::{HandOver, HandOverError, HandedOver, hand_over, upgrade};
+pub use application::{
+    APPLICATION_STOP_LIMIT, APPLICATIONS_MAX, Application, ApplicationContext, ApplicationError,
+    ApplicationInfo, ApplicationStatus, Applications, ConfigChange, DrainOutcome, ENVIRONMENT_MAX,
+    EnvironmentValue, NodeEnd, StartType,
+};
+
+mod distribution;
+pub use distribution::CONNECTION_PARCELS_MAX;
+
+pub mod observer;
+pub mod report;
+pub mod sys;
 pub mod testing;
 
+mod mailbox;
+pub use mailbox::{DEFAULT_MAILBOX_MAX, Overflow, SendError};
+
 mod process;
-pub use process::{DEFAULT_MAILBOX_MAX, SendError};
+pub use process::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
 
 mod panics;
 mod runner;
 mod signal;
+
+/// The examples of the book are compiled, and run.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../docs/coming-from-elixir.md")]
+    mod elixir {}
+    #[doc = include_str!("../../../docs/coming-from-tokio.md")]
+    mod tokio {}
+}

@@ -66,6 +66,25 @@ pub fn node_hash(name: &str) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MonitorRef(pub(crate) u64);
 
+/// The identity of one spawn request (`spawn_request/5`), carried by [`crate::Info::Spawned`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestRef(pub(crate) u64);
+
+/// An address of a process that can be taken back (`alias/1`): messages to it arrive while it is
+/// active and are dropped without a trace afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Alias {
+    pub(crate) pid: Pid,
+    pub(crate) id: u64,
+}
+
+impl Alias {
+    /// The process it stands for.
+    pub const fn pid(self) -> Pid {
+        self.pid
+    }
+}
+
 /// The identity of one timer of one process, for [`crate::Context::cancel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerRef(pub(crate) u64);

@@ -2,31 +2,42 @@
 //!
 //! ```text
 //!   ServerRef ──┐
-//!   node table ─┼──▶ Process { pid, mailbox counters, links, monitors, names } ──▶ ractor actor
+//!   node table ─┼──▶ Process { pid, mailbox, links, monitors, names } ──▶ ractor actor
 //!   registries ─┘
 //! ```
 //!
-//! Locks: one small mutex per process, never two at a time. Every two-sided operation (link,
-//! monitor) writes its own side first and the other side second; what a death in between would
-//! make of it is repaired by checking the receiver's own side when a signal is *received*.
+//! Locks: one small mutex per process besides that of its mailbox. A link between two processes
+//! of one node is changed under both, the older process' first, so that both sides always agree.
+//! A monitor, and a link to another node, writes its own side first and the other side second;
+//! what a death in between would make of it is repaired by checking the receiver's own side when
+//! a signal is *received*.
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Waker;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorCell;
 use tokio::sync::Notify;
 
 use crate::exit_reason::ExitReason;
-use crate::gen_server::GenServer;
+use crate::gen_server::{Down, GenServer};
+use crate::mailbox::{AnyMailbox, Limits, Mailbox, Pushed, Refused, SendError};
 use crate::node::Node;
-use crate::pid::{MonitorRef, Pid, SerialHash};
+use crate::observer::Recorder;
+use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash};
+use crate::process::links::Link;
 use crate::signal::{Envelope, Signal};
+use crate::sys::System;
 
-/// How many messages a mailbox holds unless [`crate::Options::mailbox_max`] says otherwise.
-/// Policy at the limit: the sender is refused. Metric: `otp_messages_refused_total`.
-pub const DEFAULT_MAILBOX_MAX: usize = 100_000;
+mod info;
+mod links;
+mod monitors;
+
+pub(crate) use info::Dictionary;
+pub use info::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
 
 /// Runs when a process has ended, before anybody is told: gives back one name.
 pub(crate) type Release = Box<dyn FnOnce(Pid) + Send>;
@@ -35,17 +46,32 @@ pub(crate) type Release = Box<dyn FnOnce(Pid) + Send>;
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) node: Node,
-    /// The process which started this one with a link, if any.
+    /// The process which started this one, if any.
     pub(crate) parent: Option<Pid>,
     cell: ActorCell,
-    /// Puts a signal into the typed mailbox behind `cell`.
-    enqueue: fn(&ActorCell, Signal) -> bool,
-    queued: AtomicU32,
-    mailbox_max: u32,
-    /// Mirrors `state.exited` for readers which cannot afford the lock.
-    exited: AtomicBool,
+    mailbox: Box<dyn AnyMailbox>,
+    flags: Flags,
     ended: Notify,
     state: Mutex<State>,
+}
+
+/// What the hot paths look at without the lock.
+#[derive(Default)]
+struct Flags {
+    /// Mirrors `state.exited`.
+    exited: AtomicBool,
+    /// Links and monitors have been told of the end.
+    told: AtomicBool,
+    /// Mirrors `state.condemned`: nothing may be handled any more.
+    condemned: AtomicBool,
+    /// The watchdog has replaced it: whatever its code still does counts for nothing.
+    fenced: AtomicBool,
+    suspended: AtomicBool,
+    hibernating: AtomicBool,
+    /// Somebody traces it or counts its messages.
+    observed: AtomicBool,
+    /// When it began with what it handles, on the node's clock.
+    busy_since: AtomicU32,
 }
 
 #[derive(Default)]
@@ -60,36 +86,40 @@ struct State {
     ending: Option<ExitReason>,
     label: Option<Arc<str>>,
     name: Option<Arc<str>>,
-    links: HashSet<Pid, SerialHash>,
+    links: HashMap<Pid, Link, SerialHash>,
+    /// The id of the link that was made last.
+    last_link: u32,
     /// Rarely used tables, allocated on first use: an idle process should stay small.
     tables: Option<Box<Tables>>,
 }
 
 #[derive(Default)]
 struct Tables {
-    /// Monitors on this process, with their watchers.
-    watched_by: HashMap<MonitorRef, Pid>,
-    /// Monitors of this process; `true` once the DOWN is in the mailbox.
-    watching: HashMap<MonitorRef, (Pid, bool)>,
+    /// Monitors on this process: the watcher's own number, and the watcher.
+    watched_by: HashSet<(MonitorRef, Pid)>,
+    /// Monitors of this process.
+    watching: HashMap<MonitorRef, Watching>,
+    /// Links that have fired and whose EXIT waits in the mailbox.
+    fired: Vec<(u32, Pid)>,
     releases: Vec<Release>,
+    /// Active aliases, to be taken back at the end.
+    aliases: Vec<u64>,
+    dictionary: Dictionary,
+    /// Spawn requests that were not answered yet.
+    requests: Vec<RequestRef>,
+    /// Who follows its messages.
+    observers: Vec<Arc<Recorder>>,
 }
 
-/// Why a message could not be put into a mailbox. The message comes back.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SendError<M> {
-    /// The process has ended.
-    NoProc(M),
-    /// The mailbox is full: slow down, or give up on this message.
-    Full(M),
-}
-
-impl<M> SendError<M> {
-    /// The message which was not sent.
-    pub fn into_message(self) -> M {
-        match self {
-            SendError::NoProc(message) | SendError::Full(message) => message,
-        }
-    }
+/// One monitor of a process.
+struct Watching {
+    target: Pid,
+    /// The name it was set by.
+    name: Option<Arc<str>>,
+    /// The DOWN is in the mailbox.
+    delivered: bool,
+    /// The DOWN overtakes messages.
+    urgent: bool,
 }
 
 impl Process {
@@ -98,21 +128,17 @@ impl Process {
         pid: Pid,
         parent: Option<Pid>,
         cell: ActorCell,
-        mailbox_max: usize,
+        limits: Limits,
         label: Option<Arc<str>>,
     ) -> Arc<Process> {
+        let mailbox = Box::new(Mailbox::<S>::new(limits, node.clock()));
         Arc::new(Process {
             pid,
             node,
             parent,
             cell,
-            enqueue: |cell, signal| {
-                cell.send_message::<Envelope<S>>(Envelope::Signal(signal))
-                    .is_ok()
-            },
-            queued: AtomicU32::new(0),
-            mailbox_max: u32::try_from(mailbox_max).unwrap_or(u32::MAX),
-            exited: AtomicBool::new(false),
+            mailbox,
+            flags: Flags::default(),
             ended: Notify::new(),
             state: Mutex::new(State {
                 label,
@@ -128,65 +154,143 @@ impl Process {
         &self,
         message: S::Message,
     ) -> Result<(), SendError<S::Message>> {
-        if self.exited.load(Ordering::Acquire) {
-            self.node.counters().dropped();
-            return Err(SendError::NoProc(message));
+        if self.node.sends_are_watched()
+            && !self.node.note_send(self.pid, || S::message_name(&message))
+        {
+            // A replaced process: nothing it still does counts. It is not told.
+            return Ok(());
         }
-        if self.queued.fetch_add(1, Ordering::Relaxed) >= self.mailbox_max {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-            self.node.counters().refused();
-            return Err(SendError::Full(message));
-        }
-        match self.cell.send_message(Envelope::<S>::User(message)) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.queued.fetch_sub(1, Ordering::Relaxed);
+        let Some(mailbox) = self.typed_mailbox::<S>() else {
+            // A ServerRef is only ever made for the actor's own message type.
+            unreachable!("a message for another type of server");
+        };
+        match mailbox.push(message) {
+            Ok(pushed) => {
+                self.pushed(pushed);
+                Ok(())
+            }
+            Err(Refused::Closed(message)) => {
                 self.node.counters().dropped();
-                match error {
-                    ractor::MessagingErr::SendErr(Envelope::User(message)) => {
-                        Err(SendError::NoProc(message))
-                    }
-                    // A ServerRef is only ever made for the actor's own envelope type, and a
-                    // send gives back what it was given.
-                    _ => unreachable!("a mailbox returned something it was not sent"),
-                }
+                Err(SendError::NoProc(message))
+            }
+            Err(Refused::Full(message)) => {
+                self.node.counters().refused();
+                Err(SendError::Full(message))
+            }
+            Err(Refused::Exit) => {
+                self.outgrown();
+                Ok(())
+            }
+        }
+    }
+
+    /// Queues an untyped message; `false` if it is not there or full.
+    pub(crate) fn send_raw(&self, message: Box<dyn Any + Send>, urgent: bool) -> bool {
+        if self.node.sends_are_watched() && !self.node.note_send(self.pid, || "message") {
+            return true;
+        }
+        match self.mailbox.push_raw(message, urgent) {
+            Ok(pushed) => {
+                self.pushed(pushed);
+                true
+            }
+            Err(Refused::Closed(_)) => {
+                self.node.counters().dropped();
+                false
+            }
+            Err(Refused::Full(_)) => {
+                self.node.counters().refused();
+                false
+            }
+            Err(Refused::Exit) => {
+                self.outgrown();
+                true
             }
         }
     }
 
     /// Queues a signal; `false` if the process no longer reads.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
-        if self.is_exited() {
-            return false;
-        }
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        let sent = (self.enqueue)(&self.cell, signal);
-        if !sent {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-        }
-        sent
+        self.signal_with(signal, false)
     }
 
-    /// Notes that one item was taken from the mailbox.
-    pub(crate) fn taken(&self) {
-        self.queued.fetch_sub(1, Ordering::Relaxed);
+    /// Queues a signal before everything that waits.
+    pub(crate) fn signal_urgently(&self, signal: Signal) -> bool {
+        self.signal_with(signal, true)
+    }
+
+    fn signal_with(&self, signal: Signal, urgent: bool) -> bool {
+        match self.mailbox.push_signal(signal, urgent) {
+            Some(pushed) => {
+                self.pushed(pushed);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Queues a request of [`crate::sys`]; gives it back if the process no longer reads.
+    pub(crate) fn request<S: GenServer>(&self, system: System<S>) -> Result<(), System<S>> {
+        let Some(mailbox) = self.typed_mailbox::<S>() else {
+            return Err(system);
+        };
+        let pushed = mailbox.push_system(system)?;
+        self.pushed(pushed);
+        Ok(())
+    }
+
+    fn pushed(&self, pushed: Pushed) {
+        if pushed.dropped > 0 {
+            self.node.counters().shed(pushed.dropped);
+        }
+        if let Some(reader) = pushed.wake {
+            reader.wake();
+        }
+    }
+
+    /// Its mailbox is full, and it was started to end then.
+    fn outgrown(&self) {
+        self.node.counters().refused();
+        self.exit_signal(self.pid, ExitReason::Kill, false);
+    }
+
+    pub(crate) fn typed_mailbox<S: GenServer>(&self) -> Option<&Mailbox<S>> {
+        self.mailbox.as_any().downcast_ref()
+    }
+
+    /// Takes the next item as an `S`; if there is none, `reader` is woken by the next.
+    pub(crate) fn take<S: GenServer>(&self, reader: &Waker) -> Option<Envelope<S>> {
+        self.typed_mailbox::<S>()?
+            .take(self.flags.suspended.load(Ordering::Relaxed), reader)
+    }
+
+    pub(crate) fn mailbox(&self) -> &dyn AnyMailbox {
+        &*self.mailbox
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.queued.load(Ordering::Relaxed) as usize
+        self.mailbox.load().len
     }
 
-    /// Whether the mailbox is that of an `S`.
+    /// Whether it is an `S`.
     pub(crate) fn runs<S: GenServer>(&self) -> bool {
-        self.cell
-            .is_message_type_of::<Envelope<S>>()
-            .unwrap_or(false)
+        self.typed_mailbox::<S>().is_some()
     }
 
     // ---- what others may ask --------------------------------------------------------------
 
     pub(crate) fn is_exited(&self) -> bool {
-        self.exited.load(Ordering::Acquire)
+        self.flags.exited.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing may be handled any more, though it may not have ended yet.
+    pub(crate) fn is_condemned(&self) -> bool {
+        self.flags.condemned.load(Ordering::Acquire)
+    }
+
+    /// Whether the watchdog has replaced it.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.flags.fenced.load(Ordering::Acquire)
     }
 
     pub(crate) fn exit_reason(&self) -> Option<ExitReason> {
@@ -200,16 +304,15 @@ impl Process {
         state.exited || state.ending.is_some()
     }
 
-    /// Waits for the end and tells its reason.
+    /// Waits for the end, until everybody has been told of it, and tells its reason.
     pub(crate) async fn wait(&self) -> ExitReason {
         let ended = self.ended.notified();
         tokio::pin!(ended);
         // Enlist before looking, or an end between looking and waiting would be missed.
         ended.as_mut().enable();
-        if let Some(reason) = self.exit_reason() {
-            return reason;
+        if !self.flags.told.load(Ordering::Acquire) {
+            ended.await;
         }
-        ended.await;
         self.exit_reason().unwrap_or(ExitReason::Killed)
     }
 
@@ -225,12 +328,24 @@ impl Process {
         self.state.lock().name.clone()
     }
 
-    pub(crate) fn set_name(&self, name: Arc<str>) {
-        self.state.lock().name = Some(name);
+    /// Takes a name if it has none yet and lives; `Err` tells which it has.
+    pub(crate) fn set_name(&self, name: Arc<str>) -> Result<(), Option<Arc<str>>> {
+        let mut state = self.state.lock();
+        if state.closing {
+            return Err(None);
+        }
+        if let Some(taken) = &state.name {
+            return Err(Some(taken.clone()));
+        }
+        state.name = Some(name);
+        Ok(())
     }
 
-    pub(crate) fn links(&self) -> Vec<Pid> {
-        self.state.lock().links.iter().copied().collect()
+    pub(crate) fn clear_name(&self, name: &str) {
+        let mut state = self.state.lock();
+        if state.name.as_deref() == Some(name) {
+            state.name = None;
+        }
     }
 
     pub(crate) fn set_trap_exit(&self, trap: bool) -> bool {
@@ -239,6 +354,18 @@ impl Process {
 
     pub(crate) fn traps_exit(&self) -> bool {
         self.state.lock().trap_exit
+    }
+
+    pub(crate) fn set_suspended(&self, suspended: bool) {
+        self.flags.suspended.store(suspended, Ordering::Release);
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.flags.suspended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_hibernating(&self, hibernating: bool) {
+        self.flags.hibernating.store(hibernating, Ordering::Release);
     }
 
     /// Adds something to give back at the end; `Err` gives it back if the end has begun.
@@ -251,123 +378,30 @@ impl Process {
         Ok(())
     }
 
-    // ---- links ----------------------------------------------------------------------------
-
-    /// One side of a link; `false` if this process has ended.
-    pub(crate) fn add_link(&self, peer: Pid) -> bool {
-        let mut state = self.state.lock();
-        if state.exited {
-            return false;
-        }
-        state.links.insert(peer);
-        true
-    }
-
-    pub(crate) fn remove_link(&self, peer: Pid) -> bool {
-        self.state.lock().links.remove(&peer)
-    }
-
-    /// Receives an exit signal (Erlang Reference Manual, "Receiving Exit Signals").
-    pub(crate) fn exit_signal(&self, from: Pid, reason: ExitReason, linked: bool) {
-        let mut state = self.state.lock();
-        if state.exited || (linked && !state.links.contains(&from)) {
-            return;
-        }
-        if !linked && reason == ExitReason::Kill {
-            self.condemn(state, ExitReason::Killed);
-        } else if state.trap_exit {
-            drop(state);
-            self.signal(Signal::Exit {
-                from,
-                reason,
-                linked,
-            });
-        } else if reason == ExitReason::Normal && (linked || from != self.pid) {
-            if linked {
-                state.links.remove(&from);
-            }
-        } else {
-            self.condemn(state, reason);
-        }
-    }
+    // ---- the end --------------------------------------------------------------------------
 
     /// Ends the process at its next await, without `terminate`.
     ///
     /// This is the one use of ractor's kill lane. It is for exactly the cases in which Erlang
     /// drops a process between two instructions: kill, and an exit signal which is not trapped.
-    fn condemn(&self, mut state: parking_lot::MutexGuard<'_, State>, reason: ExitReason) {
+    fn condemn(&self, mut state: MutexGuard<'_, State>, reason: ExitReason) {
         if state.condemned {
             return;
         }
         state.condemned = true;
         state.ending = Some(reason);
+        self.flags.condemned.store(true, Ordering::Release);
         drop(state);
         self.cell.kill();
     }
 
-    // ---- monitors -------------------------------------------------------------------------
-
-    /// Notes that `watcher` watches this process; `false` if it has ended.
-    pub(crate) fn add_watcher(&self, monitor: MonitorRef, watcher: Pid) -> bool {
-        let mut state = self.state.lock();
-        if state.exited {
-            return false;
-        }
-        state.tables().watched_by.insert(monitor, watcher);
-        true
+    /// Ends a process whose code does not come back: for everybody else it is gone now, and what
+    /// its code still does counts for nothing.
+    pub(crate) fn replace(&self) {
+        self.flags.fenced.store(true, Ordering::Release);
+        self.exit_signal(self.pid, ExitReason::Kill, false);
+        self.finish(ExitReason::Killed);
     }
-
-    pub(crate) fn remove_watcher(&self, monitor: MonitorRef) {
-        if let Some(tables) = &mut self.state.lock().tables {
-            tables.watched_by.remove(&monitor);
-        }
-    }
-
-    pub(crate) fn add_watching(&self, monitor: MonitorRef, target: Pid) {
-        self.state
-            .lock()
-            .tables()
-            .watching
-            .insert(monitor, (target, false));
-    }
-
-    /// Receives the news that a watched process ended.
-    pub(crate) fn down_signal(&self, monitor: MonitorRef, pid: Pid, reason: ExitReason) {
-        {
-            let mut state = self.state.lock();
-            match state.tables().watching.get_mut(&monitor) {
-                Some((_, delivered)) => *delivered = true,
-                None => return,
-            }
-        }
-        self.signal(Signal::Down {
-            monitor,
-            pid,
-            reason,
-        });
-    }
-
-    /// Forgets a monitor when its DOWN is about to be handled; `false` if it was cancelled.
-    pub(crate) fn take_watching(&self, monitor: MonitorRef) -> bool {
-        match &mut self.state.lock().tables {
-            Some(tables) => tables.watching.remove(&monitor).is_some(),
-            None => false,
-        }
-    }
-
-    /// Cancels a monitor. With `flush` a DOWN which is already queued is dropped too. Returns the
-    /// target if the monitor was still waiting.
-    pub(crate) fn cancel_watching(&self, monitor: MonitorRef, flush: bool) -> Option<Pid> {
-        let mut state = self.state.lock();
-        let tables = state.tables.as_mut()?;
-        let (target, delivered) = *tables.watching.get(&monitor)?;
-        if flush || !delivered {
-            tables.watching.remove(&monitor);
-        }
-        (!delivered).then_some(target)
-    }
-
-    // ---- the end --------------------------------------------------------------------------
 
     /// Makes the end certain before `terminate` runs, so that callers whose reply handle is
     /// dropped from now on know to wait for the reason.
@@ -379,22 +413,28 @@ impl Process {
     }
 
     /// Ends the process in the eyes of everybody: names first, then the process table, then EXIT
-    /// and DOWN. Only the first call counts.
+    /// and DOWN. Only the first call counts; the others get the reason of the first.
     pub(crate) fn finish(&self, reason: ExitReason) -> ExitReason {
-        let (name, releases) = {
+        let (name, releases, aliases) = {
             let mut state = self.state.lock();
             if state.closing {
                 return state.ending.clone().unwrap_or(reason);
             }
             state.closing = true;
-            let releases = match &mut state.tables {
-                Some(tables) => std::mem::take(&mut tables.releases),
-                None => Vec::new(),
+            let (releases, aliases) = match &mut state.tables {
+                Some(tables) => (
+                    std::mem::take(&mut tables.releases),
+                    std::mem::take(&mut tables.aliases),
+                ),
+                None => Default::default(),
             };
-            (state.name.take(), releases)
+            (state.name.take(), releases, aliases)
         };
         if let Some(name) = &name {
             self.node.release_name(name, self.pid);
+        }
+        for alias in aliases {
+            self.node.remove_alias(alias);
         }
         for release in releases {
             release(self.pid);
@@ -408,32 +448,34 @@ impl Process {
             };
             state.ending = Some(reason.clone());
             state.exited = true;
-            self.exited.store(true, Ordering::Release);
+            self.flags.exited.store(true, Ordering::Release);
             (
                 reason,
                 std::mem::take(&mut state.links),
                 state.tables.take(),
             )
         };
+        // Whoever learns of the end must find nobody to send to. What waits is dropped last: it may
+        // hold anything.
+        let remains = self.mailbox.close();
         self.node.forget(self.pid);
-        for peer in links {
-            if let Some(peer) = self.node.process(peer) {
-                peer.exit_signal(self.pid, reason.clone(), true);
-            }
+        for (peer, _) in links {
+            self.node.deliver_exit(self.pid, peer, &reason, true);
         }
         if let Some(tables) = tables {
-            for (monitor, watcher) in tables.watched_by {
-                if let Some(watcher) = self.node.process(watcher) {
-                    watcher.down_signal(monitor, self.pid, reason.clone());
-                }
+            if !tables.observers.is_empty() {
+                self.node.watch_sends(false);
             }
-            for (monitor, (target, _)) in tables.watching {
-                if let Some(target) = self.node.process(target) {
-                    target.remove_watcher(monitor);
-                }
+            for (monitor, watcher) in tables.watched_by {
+                self.node.deliver_down(monitor, watcher, self.pid, &reason);
+            }
+            for (monitor, watching) in tables.watching {
+                self.node.remove_watcher(monitor, self.pid, watching.target);
             }
         }
+        self.flags.told.store(true, Ordering::Release);
         self.ended.notify_waiters();
+        drop(remains);
         reason
     }
 }
@@ -441,5 +483,15 @@ impl Process {
 impl State {
     fn tables(&mut self) -> &mut Tables {
         self.tables.get_or_insert_default()
+    }
+}
+
+/// A down signal as its watcher sees it.
+fn down(monitor: MonitorRef, pid: Pid, name: Option<Arc<str>>, reason: ExitReason) -> Down {
+    Down {
+        monitor,
+        pid,
+        name,
+        reason,
     }
 }

@@ -1,26 +1,32 @@
-//! The one ractor actor behind every process: takes envelopes, calls the behaviour, ends it.
+//! The one ractor actor behind every process: takes from the mailbox, calls the behaviour, ends it.
 //!
 //! ```text
 //!   pre_start: publish pid, names, link ─▶ init
-//!   post_start: the message of Init::Continue
-//!   handle: envelope ─▶ message | info | end ─▶ Next
+//!   post_start: the process' whole life
+//!       the message of Init::Continue, the time-out of Init::Timeout, or a body
+//!       sleep ─▶ while there is something in the mailbox ─▶ message | info | end ─▶ Next
 //!   drop: the last line of defence: whatever ends the actor, links and monitors fire
 //! ```
 
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::context::{Arrival, Context};
+use crate::enter::{Body, Enter};
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Info, Init, Next};
-use crate::node::Node;
+use crate::node::{NameError, Node, is_reserved};
+use crate::observer::Direction;
 use crate::options::Options;
-use crate::panics::guarded;
+use crate::panics::{guarded, guarded_now, on_behalf_of};
 use crate::pid::Pid;
 use crate::process::Process;
+use crate::report::Report;
 use crate::signal::Envelope;
 use crate::start::StartError;
 
@@ -39,10 +45,24 @@ pub(crate) struct Start<S: GenServer> {
     /// The pid, if it had to be known before the start.
     pub(crate) pid: Option<Pid>,
     pub(crate) parent: Option<Arc<Process>>,
-    pub(crate) args: S::Args,
+    pub(crate) begin: Begin<S>,
     pub(crate) options: Options,
     /// Where the starter finds the control block.
     pub(crate) half_started: HalfStarted,
+}
+
+/// How the state comes about.
+pub(crate) enum Begin<S: GenServer> {
+    /// By `init`, which the starter waits for.
+    Init(S::Args),
+    /// By a body, which it does not wait for.
+    Body(Body<S>),
+}
+
+/// What a process does before it waits for anything.
+enum First<S: GenServer> {
+    Next(Next<S>),
+    Body(Body<S>),
 }
 
 /// The control block, shared between the starter and the actor: whoever needs it first makes it.
@@ -68,7 +88,7 @@ impl Published {
             pid.unwrap_or_else(|| node.new_pid()),
             parent.map(|parent| parent.pid),
             cell,
-            options.mailbox_max,
+            options.limits,
             options.label.clone(),
         );
         let outcome = publish(&process, parent, options);
@@ -76,18 +96,33 @@ impl Published {
     }
 }
 
+/// What ractor's own lane carries: nothing. Its kill lane is all that is used.
+pub(crate) enum Nothing {}
+
 /// A running process.
 pub(crate) struct Running<S: GenServer> {
     server: Option<S>,
     context: Context<S>,
-    /// The message of `Init::Continue`.
-    first: Option<S::Message>,
+    /// What should happen first.
+    first: Option<First<S>>,
 }
 
 /// What the mailbox item asks the behaviour to do.
 enum Step<S: GenServer> {
     Message(S::Message),
     Info(Info),
+    /// Nothing: this was decided without asking it.
+    Decided(Next<S>),
+}
+
+/// Sleeps until the task is woken, for whatever reason.
+async fn asleep() {
+    let mut slept = false;
+    std::future::poll_fn(|_| match std::mem::replace(&mut slept, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(()),
+    })
+    .await;
 }
 
 /// Tells ractor to end the actor; by then everybody else knows already.
@@ -96,20 +131,20 @@ enum Step<S: GenServer> {
 struct Ended;
 
 impl<S: GenServer> Actor for Runner<S> {
-    type Msg = Envelope<S>;
+    type Msg = Nothing;
     type State = Running<S>;
     type Arguments = Start<S>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Envelope<S>>,
+        myself: ActorRef<Nothing>,
         start: Start<S>,
     ) -> Result<Running<S>, ActorProcessingErr> {
         let Start {
             node,
             pid,
             parent,
-            args,
+            begin,
             options,
             mut half_started,
         } = start;
@@ -118,56 +153,55 @@ impl<S: GenServer> Actor for Runner<S> {
             Published::new::<S>(&node, pid, parent.as_ref(), myself.get_cell(), &options)
         });
         outcome.clone()?;
+        let mut context = Context::new(process.clone(), options.hibernate_after);
         drop(options);
-        let mut context = Context::new(process.clone());
-        let failure = match guarded(process.pid, S::init(args, &mut context)).await {
-            Ok(Init::Ok(server)) => {
+        let args = match begin {
+            Begin::Init(args) => args,
+            Begin::Body(body) => {
                 half_started.started = true;
                 return Ok(Running {
-                    server: Some(server),
+                    server: None,
                     context,
-                    first: None,
+                    first: Some(First::Body(body)),
                 });
             }
-            Ok(Init::Continue(server, message)) => {
-                half_started.started = true;
-                return Ok(Running {
-                    server: Some(server),
-                    context,
-                    first: Some(message),
-                });
-            }
-            Ok(Init::Ignore) => StartError::Ignore,
-            Ok(Init::Stop(reason)) | Err(reason) => StartError::Failed(reason),
         };
-        drop(context);
-        half_started.abandon(match &failure {
-            StartError::Failed(reason) => reason.clone(),
-            _ => ExitReason::Normal,
-        });
-        Err(failure.into())
+        let init = Box::pin(guarded(S::init(args, &mut context)));
+        let (server, first) = match on_behalf_of(process.clone(), init).await {
+            Ok(Init::Ok(server)) => (server, Next::Go),
+            Ok(Init::Continue(server, message)) => (server, Next::Continue(message)),
+            Ok(Init::Timeout(server, limit)) => (server, Next::Timeout(limit)),
+            Ok(Init::TimeoutAt(server, when)) => (server, Next::TimeoutAt(when)),
+            Ok(Init::Hibernate(server)) => (server, Next::Hibernate),
+            Ok(Init::Ignore) => {
+                drop(context);
+                half_started.abandon(ExitReason::Normal);
+                return Err(StartError::Ignore.into());
+            }
+            Ok(Init::Stop(reason)) | Err(reason) => {
+                drop(context);
+                // A kill or a signal that came during `init` is the reason then.
+                let reason = half_started.abandon(reason);
+                return Err(StartError::Failed(reason).into());
+            }
+        };
+        half_started.started = true;
+        Ok(Running {
+            server: Some(server),
+            context,
+            first: Some(First::Next(first)),
+        })
     }
 
+    // ractor's loop over its own lanes is never entered: all a process waits for is its mailbox,
+    // and the kill that ractor watches for meanwhile.
     async fn post_start(
         &self,
-        _myself: ActorRef<Envelope<S>>,
+        _myself: ActorRef<Nothing>,
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
-        match running.first.take() {
-            Some(message) => Box::pin(running.run(Step::Message(message))).await,
-            None => Ok(()),
-        }
-    }
-
-    // Boxed per message on purpose: the future of a big server's `handle` would otherwise be
-    // part of every idle process of that kind.
-    fn handle(
-        &self,
-        _myself: ActorRef<Envelope<S>>,
-        envelope: Envelope<S>,
-        running: &mut Running<S>,
-    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
-        Box::pin(running.receive(envelope))
+        let process = running.context.process.clone();
+        on_behalf_of(process, Box::pin(running.live())).await
     }
 }
 
@@ -184,18 +218,26 @@ fn publish(
         return Err(StartError::Failed(ExitReason::Shutdown));
     }
     if let Some(name) = &options.name {
+        if is_reserved(name) {
+            let why = ExitReason::error(NameError::Reserved);
+            return Err(StartError::Failed(why));
+        }
         node.claim_name(name, process.pid)
             .map_err(StartError::AlreadyStarted)?;
-        process.set_name(name.clone());
+        // It has none yet, and nobody can have ended it.
+        let _ = process.set_name(name.clone());
     }
     for register in &options.registrars {
-        register(process).map_err(StartError::AlreadyStarted)?;
+        register(process)?;
     }
-    if let Some(parent) = parent {
+    if let Some(parent) = parent.filter(|_| options.linked) {
         process.add_link(parent.pid);
         if !parent.add_link(process.pid) {
             return Err(StartError::Failed(ExitReason::NoProc));
         }
+    }
+    for published in &options.published {
+        published(process);
     }
     Ok(())
 }
@@ -217,19 +259,20 @@ impl HalfStarted {
         }
     }
 
-    fn abandon(&mut self, reason: ExitReason) {
+    /// Takes everything back; tells the reason it ended with.
+    fn abandon(&mut self, reason: ExitReason) -> ExitReason {
         if std::mem::replace(&mut self.started, true) {
-            return;
+            return reason;
         }
         let Some(Published { process, .. }) = self.slot.get() else {
-            return;
+            return reason;
         };
         // The starter learns of the failure as a return value, so not as an exit signal too.
         if let Some(parent) = &self.parent {
             process.remove_link(parent.pid);
             parent.remove_link(process.pid);
         }
-        process.finish(reason);
+        process.finish(reason)
     }
 }
 
@@ -240,47 +283,158 @@ impl Drop for HalfStarted {
 }
 
 impl<S: GenServer> Running<S> {
-    /// Takes one item from the mailbox.
+    /// From the end of `init` to the end.
+    async fn live(&mut self) -> Result<(), ActorProcessingErr> {
+        // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
+        // idle process of that kind. One box serves all that is in the mailbox.
+        match self.first.take() {
+            None | Some(First::Next(Next::Go)) => {}
+            Some(First::Next(first)) => Box::pin(self.run(Step::Decided(first))).await?,
+            Some(First::Body(body)) => Box::pin(self.enter(body)).await?,
+        }
+        loop {
+            Box::pin(self.serve()).await?;
+            asleep().await;
+        }
+    }
+
+    /// Handles what is in the mailbox, one item after the other.
+    async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
+        let mut began = self.context.process.node.now();
+        loop {
+            let shuffle = self.context.process.node.shuffle();
+            if shuffle.is_on() {
+                shuffle.pass().await;
+            }
+            let Some(envelope) = self.next().await else {
+                self.context.rest();
+                return Ok(());
+            };
+            self.receive(envelope).await?;
+            // The mailbox is no resource tokio knows: without this, a busy one starves others.
+            tokio::task::consume_budget().await;
+            // Others have waited for a tick, or handlers were slow: let them have a turn. The
+            // watchdog counts from there, so that many slow handlers are not taken for one.
+            if self.context.process.node.now() != began {
+                tokio::task::yield_now().await;
+                began = self.context.process.node.now();
+            }
+        }
+    }
+
+    /// The next item. If there is none, the next that comes wakes this task.
+    async fn next(&mut self) -> Option<Envelope<S>> {
+        std::future::poll_fn(|context| {
+            let process = &self.context.process;
+            let taken = process.take::<S>(context.waker());
+            // Looked at after the taking: what was sent after an exit signal cannot be taken
+            // without that signal being visible.
+            if process.is_condemned() {
+                // Ractor drops us here.
+                return Poll::Pending;
+            }
+            Poll::Ready(taken)
+        })
+        .await
+    }
+
+    /// Handles one item.
     async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
-        self.context.process.taken();
+        let process = &self.context.process;
+        process.begin_item();
+        if process.is_observed() && envelope.is_event() {
+            process.observe(Direction::Received, process.pid, envelope.name());
+        }
+        self.context.debug_in(&envelope, self.server.as_ref());
         let step = match envelope {
             Envelope::User(message) => {
                 self.context.something_arrived();
                 Step::Message(message)
             }
+            Envelope::System(system) => {
+                if let Some(server) = &mut self.server {
+                    system.run(server, &mut self.context);
+                }
+                return Ok(());
+            }
             Envelope::Signal(signal) => match self.context.arrival(signal) {
                 Arrival::Nothing => return Ok(()),
                 Arrival::Message(message) => Step::Message(message),
                 Arrival::Info(info) => Step::Info(info),
+                Arrival::Hibernate => Step::Decided(Next::Hibernate),
                 Arrival::Stop(reason) => return self.end(reason).await,
             },
         };
         self.run(step).await
     }
 
+    /// Runs a body, and becomes the server it gives.
+    async fn enter(&mut self, body: Body<S>) -> Result<(), ActorProcessingErr> {
+        let context = &mut self.context;
+        let entered = guarded(async { body(context).await }).await;
+        match entered {
+            Ok(Enter::Server(server, next)) => {
+                self.server = Some(server);
+                self.run(Step::Decided(next)).await
+            }
+            Ok(Enter::Named(name, server, next)) => {
+                let process = &self.context.process;
+                if process.node.whereis(&name) != Some(process.pid) {
+                    let why = format!("the process is not registered as {name}");
+                    return self.end(ExitReason::error(why)).await;
+                }
+                self.server = Some(server);
+                self.run(Step::Decided(next)).await
+            }
+            Ok(Enter::Stop(reason)) | Err(reason) => self.end(reason).await,
+        }
+    }
+
     /// Calls the behaviour until it wants to wait or to end.
     async fn run(&mut self, step: Step<S>) -> Result<(), ActorProcessingErr> {
-        let pid = self.context.pid();
         let Some(server) = &mut self.server else {
             return Err(Ended.into());
         };
         let context = &mut self.context;
-        let outcome = guarded(pid, async {
+        let outcome = guarded(async {
             let mut next = match step {
                 Step::Message(message) => server.handle(message, context).await,
                 Step::Info(info) => server.handle_info(info, context).await,
+                Step::Decided(next) => next,
             };
-            while let Next::Continue(message) = next {
-                next = server.handle(message, context).await;
+            loop {
+                next = match next {
+                    Next::Continue(message) => server.handle(message, context).await,
+                    Next::Timeout(limit) if limit.is_zero() => {
+                        server.handle_info(Info::Timeout, context).await
+                    }
+                    other => return other,
+                };
+                // A chain without end must be killable.
+                tokio::task::consume_budget().await;
             }
-            next
         })
         .await;
+        if context.process.is_condemned() {
+            // It has sent an exit signal to itself: what it wanted to do next does not count.
+            return std::future::pending().await;
+        }
         match outcome {
             Ok(Next::Go | Next::Continue(_)) => Ok(()),
             Ok(Next::Timeout(limit)) => {
-                self.context.arm_receive_timeout(limit);
+                context.arm_receive_timeout(Instant::now() + limit);
                 Ok(())
+            }
+            Ok(Next::TimeoutAt(when)) => {
+                context.arm_receive_timeout(when);
+                Ok(())
+            }
+            Ok(Next::Hibernate) => {
+                context.process.set_hibernating(true);
+                match guarded_now(|| server.hibernate()) {
+                    Ok(()) => Ok(()),
+                    Err(reason) => self.end(reason).await,
+                }
             }
             Ok(Next::Stop(reason)) | Err(reason) => self.end(reason).await,
         }
@@ -291,9 +445,8 @@ impl<S: GenServer> Running<S> {
         self.context.process.begin_end(&reason);
         let mut reason = reason;
         if let Some(server) = &mut self.server {
-            let pid = self.context.pid();
             let terminate = server.terminate(&reason, &mut self.context);
-            if let Err(panic) = guarded(pid, terminate).await {
+            if let Err(panic) = guarded(terminate).await {
                 reason = panic;
             }
         }
@@ -305,16 +458,25 @@ impl<S: GenServer> Running<S> {
     fn finish(&mut self, reason: ExitReason) {
         self.first = None;
         self.context.cancel_all();
-        self.server = None;
-        let process = &self.context.process;
+        let process = self.context.process.clone();
         if process.is_exited() {
+            self.server = None;
             return;
         }
+        let report = (!reason.is_normal_for_transient() || process.is_condemned())
+            .then(|| self.context.crash_report(self.server.as_ref(), &reason));
+        self.server = None;
+        let expected = reason.clone();
         let reason = process.finish(reason);
         if !reason.is_normal_for_transient() {
             process.node.counters().crashed();
-            let label = process.label();
-            tracing::warn!(pid = %process.pid, label = label.as_deref(), %reason, "process ended");
+            if let Some(mut report) = report {
+                if reason != expected {
+                    // It was shot meanwhile.
+                    report.reason = reason;
+                }
+                process.node.report(&Report::Crash(report));
+            }
         }
     }
 }

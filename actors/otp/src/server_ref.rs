@@ -15,11 +15,20 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::distribution::Parcel;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
+use crate::mailbox::SendError;
+use crate::node::Node;
 use crate::pid::Pid;
-use crate::process::{Process, SendError};
-use crate::signal::Signal;
+use crate::process::Process;
+
+mod call;
+mod destination;
+mod request;
+
+pub use destination::{At, Destination};
+pub use request::{Collected, Request, RequestCollection};
 
 /// How long a call waits unless it says otherwise (`gen_server:call/2`).
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,38 +66,73 @@ pub enum CallError {
 /// Dropping it without an answer makes the caller see the server's exit reason if that ends, and
 /// [`CallError::NoReply`] otherwise.
 pub struct From<T> {
-    slot: Option<oneshot::Sender<Answer<T>>>,
+    slot: Option<Slot<T>>,
+    caller: Option<Pid>,
 }
 
-enum Answer<T> {
+/// Where an answer goes.
+enum Slot<T> {
+    /// To a caller of this node.
+    Near(oneshot::Sender<Answer<T>>),
+    /// Back over a connection.
+    Far(Box<dyn FnOnce(Answer<T>) + Send + Sync>),
+}
+
+/// What became of a request.
+pub(crate) enum Answer<T> {
     Reply(T),
-    /// Dropped unanswered; `panicking` tells that a panic unwound through the handle, in which
-    /// case the server is about to end even if it is not marked so yet.
-    Dropped {
-        panicking: bool,
-    },
+    /// Dropped unanswered: the server is about to end, or it forgot.
+    Dropped,
+    /// The server was not there, or has ended. Only from another node.
+    Ended(CallError),
 }
 
 impl<T> From<T> {
-    /// Answers. An answer nobody waits for any more is dropped.
-    pub fn reply(mut self, value: T) {
-        if let Some(slot) = self.slot.take() {
-            let _ = slot.send(Answer::Reply(value));
+    fn near(slot: oneshot::Sender<Answer<T>>) -> From<T> {
+        From {
+            slot: Some(Slot::Near(slot)),
+            caller: crate::panics::current_pid(),
         }
     }
 
-    /// Whether the caller has given up.
+    fn far(slot: impl FnOnce(Answer<T>) + Send + Sync + 'static) -> From<T> {
+        From {
+            slot: Some(Slot::Far(Box::new(slot))),
+            caller: crate::panics::current_pid(),
+        }
+    }
+
+    /// Answers. An answer nobody waits for any more is dropped.
+    pub fn reply(mut self, value: T) {
+        self.answer(Answer::Reply(value));
+    }
+
+    /// The process that asks; `None` if the request came from outside of any.
+    pub fn caller(&self) -> Option<Pid> {
+        self.caller
+    }
+
+    /// Whether the caller has given up. Not known of one on another node.
     pub fn is_abandoned(&self) -> bool {
-        self.slot.as_ref().is_none_or(oneshot::Sender::is_closed)
+        match &self.slot {
+            Some(Slot::Near(slot)) => slot.is_closed(),
+            Some(Slot::Far(_)) => false,
+            None => true,
+        }
+    }
+
+    fn answer(&mut self, answer: Answer<T>) {
+        match self.slot.take() {
+            Some(Slot::Near(slot)) => drop(slot.send(answer)),
+            Some(Slot::Far(slot)) => slot(answer),
+            None => {}
+        }
     }
 }
 
 impl<T> Drop for From<T> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            let panicking = std::thread::panicking();
-            let _ = slot.send(Answer::Dropped { panicking });
-        }
+        self.answer(Answer::Dropped);
     }
 }
 
@@ -99,8 +143,13 @@ impl<T> fmt::Debug for From<T> {
 }
 
 /// A typed reference to a server. Cheap to clone; keeps the name of a dead process, not its state.
+///
+/// A reference obtained from a node speaks for that node: to a server of another one it sends over
+/// the connection, and fails with [`CallError::NodeDown`] when there is none.
 pub struct ServerRef<S: GenServer> {
     pub(crate) process: Arc<Process>,
+    /// The node that holds it, if the server is on another.
+    origin: Option<Node>,
     server: PhantomData<fn(S)>,
 }
 
@@ -108,6 +157,16 @@ impl<S: GenServer> ServerRef<S> {
     pub(crate) fn new(process: Arc<Process>) -> ServerRef<S> {
         ServerRef {
             process,
+            origin: None,
+            server: PhantomData,
+        }
+    }
+
+    /// A reference to a server of another node, held by `origin`.
+    pub(crate) fn far(process: Arc<Process>, origin: Node) -> ServerRef<S> {
+        ServerRef {
+            process,
+            origin: Some(origin),
             server: PhantomData,
         }
     }
@@ -117,7 +176,7 @@ impl<S: GenServer> ServerRef<S> {
         self.process.pid
     }
 
-    /// Whether the server has not ended.
+    /// Whether the server has not ended. Of one on another node: as far as is known.
     pub fn is_alive(&self) -> bool {
         !self.process.is_exited()
     }
@@ -130,123 +189,32 @@ impl<S: GenServer> ServerRef<S> {
     /// Sends a message and does not care what becomes of it (`gen_server:cast/2`). A message which
     /// a full mailbox refuses, or which is for a dead process, is counted and dropped.
     pub fn cast(&self, message: S::Message) {
-        let _ = self.process.send::<S>(message);
+        let _ = self.try_cast(message);
     }
 
-    /// Sends a message, or gives it back.
+    /// Sends a message, or gives it back. To a server of another node: whether it was sent.
     pub fn try_cast(&self, message: S::Message) -> Result<(), SendError<S::Message>> {
-        self.process.send::<S>(message)
-    }
-
-    /// Asks and waits for the answer, at most [`DEFAULT_CALL_TIMEOUT`] (`gen_server:call/2`).
-    pub async fn call<T, F>(&self, request: F) -> Result<T, CallError>
-    where
-        T: Send + 'static,
-        F: FnOnce(From<T>) -> S::Message + Send,
-    {
-        self.call_timeout(DEFAULT_CALL_TIMEOUT, request).await
-    }
-
-    /// Asks and waits for the answer, at most `limit`.
-    pub async fn call_timeout<T, F>(&self, limit: Duration, request: F) -> Result<T, CallError>
-    where
-        T: Send + 'static,
-        F: FnOnce(From<T>) -> S::Message + Send,
-    {
-        let receiver = self.ask(request)?;
-        let mut unanswered = false;
-        match tokio::time::timeout(limit, self.answer(receiver, &mut unanswered)).await {
-            Ok(result) => result,
-            // Known to be unanswered for good, only the end of the server did not come.
-            Err(_) if unanswered => Err(CallError::NoReply),
-            Err(_) => Err(CallError::Timeout),
-        }
-    }
-
-    /// Asks and waits for the answer for as long as the server lives. For requests whose length
-    /// is bounded elsewhere, such as starting a child (`infinity`).
-    pub async fn call_infinity<T, F>(&self, request: F) -> Result<T, CallError>
-    where
-        T: Send + 'static,
-        F: FnOnce(From<T>) -> S::Message + Send,
-    {
-        let receiver = self.ask(request)?;
-        self.answer(receiver, &mut false).await
-    }
-
-    /// Asks the server to end in good order and waits until it has (`gen_server:stop/3`): its
-    /// `terminate` runs with `reason`.
-    ///
-    /// [`CallError::Timeout`]: it still runs; kill it with [`crate::Node::exit`] if it must go.
-    /// [`CallError::Exit`]: it ended with another reason.
-    pub async fn stop(&self, reason: ExitReason, limit: Duration) -> Result<(), CallError> {
-        if crate::panics::current() == Some(self.pid()) {
-            return Err(CallError::CallingSelf);
-        }
-        let asked = self.process.signal(Signal::Stop {
-            reason: reason.clone(),
-        });
-        if !asked && self.process.is_exited() {
-            return Err(CallError::NoProc);
-        }
-        match tokio::time::timeout(limit, self.process.wait()).await {
-            Ok(ended) if ended == reason => Ok(()),
-            Ok(ended) => Err(CallError::Exit(ended)),
-            Err(_) => Err(CallError::Timeout),
-        }
-    }
-
-    /// Waits until the server has ended and tells why.
-    pub async fn wait_for_exit(&self) -> ExitReason {
-        self.process.wait().await
-    }
-
-    fn ask<T>(
-        &self,
-        request: impl FnOnce(From<T>) -> S::Message,
-    ) -> Result<oneshot::Receiver<Answer<T>>, CallError> {
-        if crate::panics::current() == Some(self.pid()) {
-            return Err(CallError::CallingSelf);
-        }
-        let (slot, receiver) = oneshot::channel();
-        let message = request(From { slot: Some(slot) });
-        match self.process.send::<S>(message) {
-            Ok(()) => Ok(receiver),
-            Err(SendError::NoProc(_)) => Err(CallError::NoProc),
-            Err(SendError::Full(_)) => Err(CallError::Overloaded),
-        }
-    }
-
-    async fn answer<T>(
-        &self,
-        mut receiver: oneshot::Receiver<Answer<T>>,
-        unanswered: &mut bool,
-    ) -> Result<T, CallError> {
-        let answer = tokio::select! {
-            biased;
-            answer = &mut receiver => answer.ok(),
-            reason = self.process.wait() => match receiver.try_recv() {
-                // It answered and ended at once: the answer came first.
-                Ok(Answer::Reply(value)) => return Ok(value),
-                _ => return Err(CallError::Exit(reason)),
-            },
+        let Some(origin) = &self.origin else {
+            return self.process.send::<S>(message);
         };
-        match answer {
-            Some(Answer::Reply(value)) => Ok(value),
-            Some(Answer::Dropped { panicking: false }) if !self.process.is_ending() => {
-                Err(CallError::NoReply)
-            }
-            Some(Answer::Dropped { .. }) | None => {
-                *unanswered = true;
-                Err(CallError::Exit(self.process.wait().await))
-            }
-        }
+        let Some(connection) = origin.connection_of(self.pid()) else {
+            return Err(SendError::NodeDown(message));
+        };
+        let process = self.process.clone();
+        connection.send(Parcel::Task(Box::new(move |_| {
+            let _ = process.send::<S>(message);
+        })));
+        Ok(())
     }
 }
 
 impl<S: GenServer> Clone for ServerRef<S> {
     fn clone(&self) -> ServerRef<S> {
-        ServerRef::new(self.process.clone())
+        ServerRef {
+            process: self.process.clone(),
+            origin: self.origin.clone(),
+            server: PhantomData,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::options::Options;
 use crate::pid::Pid;
 use crate::process::Process;
-use crate::runner::{HalfStarted, Runner, Slot, Start};
+use crate::runner::{Begin, HalfStarted, Runner, Slot, Start};
 use crate::server_ref::ServerRef;
 
 /// Why a process did not start. In every case its names are free and nothing of it is left.
@@ -57,18 +57,30 @@ pub(crate) fn start_process<S: GenServer>(
     args: S::Args,
     options: Options,
 ) -> BoxFuture<'static, Result<ServerRef<S>, StartError>> {
+    start_with(node, parent, Begin::Init(args), options)
+}
+
+/// Starts a process that gets its state in either way.
+pub(crate) fn start_with<S: GenServer>(
+    node: Node,
+    parent: Option<Arc<Process>>,
+    begin: Begin<S>,
+    options: Options,
+) -> BoxFuture<'static, Result<ServerRef<S>, StartError>> {
     Box::pin(async move {
         let limit = options.start_timeout;
         let slot = Slot::default();
+        // Whoever waits for the start is told by it; one that only asked for it is not.
+        let waits = parent.clone().filter(|_| options.linked);
         let spawn = Actor::spawn(
             None,
             Runner::<S>::new(),
             Start {
                 node,
                 pid: None,
-                half_started: HalfStarted::new(slot.clone(), parent.clone()),
+                half_started: HalfStarted::new(slot.clone(), waits),
                 parent,
-                args,
+                begin,
                 options,
             },
         );

@@ -8,47 +8,74 @@
 //!                   ▼    ▼   ▼
 //! ```
 //!
-//! * Started by [`Supervisor::start`], [`Supervisor::start_link`] or another supervisor.
-//! * When it is stopped its children are stopped in reverse order. When it is killed they get an
-//!   exit signal through their links.
-//! * It calls nobody. A failed restart is retried through its own mailbox, so it stays
-//!   responsive meanwhile.
-//! * A full mailbox refuses requests; EXITs of children are never refused.
-//!
-//! Semantics: OTP Design Principles, "Supervisor Behaviour", and `supervisor(3)`.
+//! Semantics: OTP Design Principles, "Supervisor Behaviour", and `supervisor(3)`. The process is
+//! [`SupervisorServer`]; a description comes from code, or from an `init` of one's own that runs
+//! in that process ([`Supervisor::init`]).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use futures_util::future::BoxFuture;
 
 use crate::context::Context;
 use crate::exit_reason::ExitReason;
-use crate::gen_server::{GenServer, Info, Init, Next};
+use crate::gen_server::GenServer;
 use crate::node::Node;
 use crate::options::Options;
-use crate::pid::Pid;
-use crate::server_ref::From;
+use crate::partition_supervisor::Partitions;
 use crate::start::{StartError, start_process};
 
 pub(crate) mod child_spec;
+pub(crate) mod child_start;
+mod children;
 pub(crate) mod handle;
+mod message;
+mod server;
+pub(crate) mod spec_error;
 pub(crate) mod stopping;
 pub(crate) mod strategy;
+pub(crate) mod telling;
 
-use child_spec::{ChildSpec, Restart};
-use handle::{ChildCount, ChildInfo, ChildState, SupervisorError, SupervisorRef};
-use stopping::Stopping;
-use strategy::{AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, RestartWindow, Strategy};
+use child_spec::ChildSpec;
+use handle::SupervisorRef;
+pub use message::SupervisorMessage;
+pub use server::SupervisorServer;
+pub(crate) use server::why_of;
+use spec_error::{SpecError, check_childspecs, check_period};
+use strategy::{AutoShutdown, DEFAULT_INTENSITY, DEFAULT_PERIOD, Strategy};
+
+/// How many children a supervisor has at most. Policy: one more is refused with
+/// [`crate::SupervisorError::MaxChildren`]. For very many children of a kind there is
+/// [`crate::DynamicSupervisor`].
+pub const SUPERVISOR_CHILDREN_MAX: usize = 1_000_000;
+
+/// What the `init` of a supervisor decided (`Module:init/1`).
+#[derive(Debug)]
+#[must_use]
+pub enum SupervisorInit<D = Supervisor> {
+    /// Run as this describes.
+    Ok(D),
+    /// Do not run; the starter gets [`StartError::Ignore`].
+    Ignore,
+    /// Do not run; the starter gets [`StartError::Failed`].
+    Stop(ExitReason),
+}
+
+/// Makes a description in the process that will be the supervisor.
+pub(crate) type InitFunction<D> =
+    Arc<dyn Fn() -> BoxFuture<'static, SupervisorInit<D>> + Send + Sync>;
 
 /// The description of a supervisor, to be started or to be a child of another.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Supervisor {
     strategy: Strategy,
     intensity: usize,
     period: Duration,
     auto_shutdown: AutoShutdown,
     children: Vec<ChildSpec>,
+    init: Option<InitFunction<Supervisor>>,
+    partitions: Option<Partitions>,
 }
 
 impl Supervisor {
@@ -61,6 +88,8 @@ impl Supervisor {
             period: DEFAULT_PERIOD,
             auto_shutdown: AutoShutdown::Never,
             children: Vec::new(),
+            init: None,
+            partitions: None,
         }
     }
 
@@ -79,7 +108,37 @@ impl Supervisor {
         Supervisor::new(Strategy::RestForOne)
     }
 
-    /// Allows this many restarts within the period; one more ends the supervisor.
+    /// A supervisor whose description is made when it starts, in its own process
+    /// (`Module:init/1`): whatever else is said of it here is replaced by what `init` gives. A
+    /// panic in `init` is a failed start.
+    ///
+    /// ```
+    /// use otp::{Node, Options, StartError, Supervisor, SupervisorInit};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let enabled = false;
+    /// let supervisor = Supervisor::init(move || async move {
+    ///     match enabled {
+    ///         true => SupervisorInit::Ok(Supervisor::one_for_one()),
+    ///         false => SupervisorInit::Ignore,
+    ///     }
+    /// });
+    /// let started = supervisor.start(&Node::new("example"), Options::new()).await;
+    /// assert_eq!(started, Err(StartError::Ignore));
+    /// # }
+    /// ```
+    pub fn init<F>(init: impl Fn() -> F + Send + Sync + 'static) -> Supervisor
+    where
+        F: Future<Output = SupervisorInit> + Send + 'static,
+    {
+        let mut supervisor = Supervisor::one_for_one();
+        supervisor.init = Some(Arc::new(move || Box::pin(init())));
+        supervisor
+    }
+
+    /// Allows this many restarts within the period, which must not be zero; one more ends the
+    /// supervisor.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Supervisor {
         self.intensity = restarts;
         self.period = period;
@@ -96,6 +155,28 @@ impl Supervisor {
     pub fn child(mut self, spec: ChildSpec) -> Supervisor {
         self.children.push(spec);
         self
+    }
+
+    /// Adds children after the others.
+    pub fn children(mut self, specs: impl IntoIterator<Item = ChildSpec>) -> Supervisor {
+        self.children.extend(specs);
+        self
+    }
+
+    /// Makes it a partition supervisor.
+    pub(crate) fn partitioned(mut self, partitions: Partitions) -> Supervisor {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// Checks the description without starting anything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. A start with it fails with [`StartError::Failed`] and the
+    /// same words.
+    pub fn check(&self) -> Result<(), SpecError> {
+        check_period(self.period)?;
+        check_childspecs(&self.children, self.auto_shutdown)
     }
 
     /// Starts it alone. Returns when all its children run; if one does not start, those before
@@ -117,383 +198,17 @@ impl Supervisor {
             Ok(SupervisorRef { server })
         }
     }
-
-    /// What is wrong with the description, if anything.
-    fn defect(&self) -> Option<String> {
-        let mut ids = std::collections::HashSet::new();
-        for child in &self.children {
-            if !ids.insert(child.id.clone()) {
-                return Some(format!("two children are called {}", child.id));
-            }
-            if let Some(defect) = self.defect_of(child) {
-                return Some(defect);
-            }
-        }
-        None
-    }
-
-    fn defect_of(&self, child: &ChildSpec) -> Option<String> {
-        defect_of_child(self.auto_shutdown, child)
-    }
 }
 
-fn defect_of_child(auto_shutdown: AutoShutdown, child: &ChildSpec) -> Option<String> {
-    if !child.significant {
-        None
-    } else if child.restart == Restart::Permanent {
-        Some(format!("{} is permanent and significant", child.id))
-    } else if auto_shutdown == AutoShutdown::Never {
-        Some(format!(
-            "{} is significant to a supervisor without auto-shutdown",
-            child.id
-        ))
-    } else {
-        None
-    }
-}
-
-/// The process behind a [`SupervisorRef`].
-pub struct SupervisorServer {
-    strategy: Strategy,
-    auto_shutdown: AutoShutdown,
-    window: RestartWindow,
-    /// In start order. Bounded by what the application configures: static children are code.
-    children: Vec<Child>,
-}
-
-struct Child {
-    spec: ChildSpec,
-    state: ChildState,
-}
-
-/// The requests of a supervisor; use [`SupervisorRef`].
-pub enum SupervisorMessage {
-    /// See [`SupervisorRef::which_children`].
-    WhichChildren(From<Vec<ChildInfo>>),
-    /// See [`SupervisorRef::count_children`].
-    CountChildren(From<ChildCount>),
-    /// See [`SupervisorRef::start_child`].
-    StartChild {
-        /// The child.
-        spec: ChildSpec,
-        /// Who asks.
-        from: From<Result<Pid, SupervisorError>>,
-    },
-    /// See [`SupervisorRef::terminate_child`].
-    TerminateChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<(), SupervisorError>>,
-    },
-    /// See [`SupervisorRef::restart_child`].
-    RestartChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<Pid, SupervisorError>>,
-    },
-    /// See [`SupervisorRef::delete_child`].
-    DeleteChild {
-        /// The child.
-        id: Arc<str>,
-        /// Who asks.
-        from: From<Result<(), SupervisorError>>,
-    },
-    /// To itself: try again to restart a child.
-    Retry {
-        /// The child.
-        id: Arc<str>,
-    },
-}
-
-impl GenServer for SupervisorServer {
-    type Args = Supervisor;
-    type Message = SupervisorMessage;
-
-    async fn init(
-        description: Supervisor,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Init<SupervisorServer> {
-        ctx.trap_exit(true);
-        if let Some(defect) = description.defect() {
-            return Init::Stop(ExitReason::Error(defect.into()));
-        }
-        let mut supervisor = SupervisorServer {
-            strategy: description.strategy,
-            auto_shutdown: description.auto_shutdown,
-            window: RestartWindow::new(description.intensity, description.period),
-            children: Vec::with_capacity(description.children.len()),
-        };
-        for spec in description.children {
-            match spec.start(&ctx.process).await {
-                Ok(pid) => supervisor.children.push(Child {
-                    spec,
-                    state: ChildState::Running(pid),
-                }),
-                Err(StartError::Ignore) if spec.restart == Restart::Temporary => {}
-                Err(StartError::Ignore) => supervisor.children.push(Child {
-                    spec,
-                    state: ChildState::Stopped,
-                }),
-                Err(error) => {
-                    supervisor.stop_range(0, ctx).await;
-                    let why = format!("failed to start child {}: {error}", spec.id);
-                    return Init::Stop(ExitReason::ShutdownWith(why.into()));
-                }
-            }
-        }
-        Init::Ok(supervisor)
-    }
-
-    async fn handle(
-        &mut self,
-        message: SupervisorMessage,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Next<SupervisorServer> {
-        match message {
-            SupervisorMessage::WhichChildren(from) => from.reply(self.which_children()),
-            SupervisorMessage::CountChildren(from) => from.reply(self.count_children()),
-            SupervisorMessage::StartChild { spec, from } => {
-                from.reply(self.start_child(spec, ctx).await);
-            }
-            SupervisorMessage::TerminateChild { id, from } => {
-                from.reply(self.terminate_child(&id, ctx).await);
-            }
-            SupervisorMessage::RestartChild { id, from } => {
-                from.reply(self.restart_child(&id, ctx).await);
-            }
-            SupervisorMessage::DeleteChild { id, from } => from.reply(self.delete_child(&id)),
-            SupervisorMessage::Retry { id } => {
-                // Void if somebody terminated or restarted the child in the meantime.
-                if let Some(position) = self.position(&id)
-                    && self.children[position].state == ChildState::Restarting
-                {
-                    return self.restart(position, ctx).await;
-                }
-            }
-        }
-        Next::Go
-    }
-
-    async fn handle_info(
-        &mut self,
-        info: Info,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Next<SupervisorServer> {
-        let Info::Exit { from, reason } = info else {
-            tracing::debug!(pid = %ctx.pid(), ?info, "a supervisor got an unexpected message");
-            return Next::Go;
-        };
-        let ended = self
-            .children
-            .iter()
-            .position(|child| child.state == ChildState::Running(from));
-        match ended {
-            Some(position) => self.child_ended(position, &reason, ctx).await,
-            None => Next::Go,
-        }
-    }
-
-    async fn terminate(&mut self, _reason: &ExitReason, ctx: &mut Context<SupervisorServer>) {
-        self.stop_range(0, ctx).await;
-    }
-}
-
-impl SupervisorServer {
-    // ---- requests -------------------------------------------------------------------------
-
-    fn which_children(&self) -> Vec<ChildInfo> {
-        self.children
-            .iter()
-            .map(|child| ChildInfo {
-                id: child.spec.id.clone(),
-                state: child.state,
-                kind: child.spec.kind,
-            })
-            .collect()
-    }
-
-    fn count_children(&self) -> ChildCount {
-        let mut count = ChildCount::default();
-        for child in &self.children {
-            count.add(child.spec.kind, child.state.pid().is_some());
-        }
-        count
-    }
-
-    async fn start_child(
-        &mut self,
-        spec: ChildSpec,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Result<Pid, SupervisorError> {
-        if let Some(position) = self.position(&spec.id) {
-            return Err(match self.children[position].state {
-                ChildState::Running(pid) => SupervisorError::AlreadyStarted(pid),
-                ChildState::Restarting | ChildState::Stopped => SupervisorError::AlreadyPresent,
-            });
-        }
-        if let Some(defect) = defect_of_child(self.auto_shutdown, &spec) {
-            let reason = ExitReason::Error(defect.into());
-            return Err(SupervisorError::Start(StartError::Failed(reason)));
-        }
-        let start = spec.start(&ctx.process);
-        let pid = start.await.map_err(SupervisorError::Start)?;
-        self.children.push(Child {
-            spec,
-            state: ChildState::Running(pid),
-        });
-        Ok(pid)
-    }
-
-    async fn terminate_child(
-        &mut self,
-        id: &str,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Result<(), SupervisorError> {
-        let position = self.position(id).ok_or(SupervisorError::NotFound)?;
-        self.stop_at(position, ctx).await;
-        if self.children[position].spec.restart == Restart::Temporary {
-            self.children.remove(position);
-        }
-        Ok(())
-    }
-
-    async fn restart_child(
-        &mut self,
-        id: &str,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Result<Pid, SupervisorError> {
-        let position = self.position(id).ok_or(SupervisorError::NotFound)?;
-        let child = &mut self.children[position];
-        match child.state {
-            ChildState::Running(_) => Err(SupervisorError::Running),
-            ChildState::Restarting => Err(SupervisorError::Restarting),
-            ChildState::Stopped => {
-                let start = child.spec.start(&ctx.process);
-                let pid = start.await.map_err(SupervisorError::Start)?;
-                child.state = ChildState::Running(pid);
-                Ok(pid)
-            }
-        }
-    }
-
-    fn delete_child(&mut self, id: &str) -> Result<(), SupervisorError> {
-        let position = self.position(id).ok_or(SupervisorError::NotFound)?;
-        match self.children[position].state {
-            ChildState::Running(_) => Err(SupervisorError::Running),
-            ChildState::Restarting => Err(SupervisorError::Restarting),
-            ChildState::Stopped => {
-                self.children.remove(position);
-                Ok(())
-            }
-        }
-    }
-
-    // ---- failures -------------------------------------------------------------------------
-
-    async fn child_ended(
-        &mut self,
-        position: usize,
-        reason: &ExitReason,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Next<SupervisorServer> {
-        let child = &mut self.children[position];
-        child.state = ChildState::Stopped;
-        if child.spec.restart.applies_to(reason) {
-            return self.restart(position, ctx).await;
-        }
-        let significant = child.spec.significant;
-        if child.spec.restart == Restart::Temporary {
-            self.children.remove(position);
-        }
-        let others_left = self
-            .children
-            .iter()
-            .any(|child| child.spec.significant && child.state != ChildState::Stopped);
-        match self.auto_shutdown {
-            AutoShutdown::AnySignificant if significant => Next::Stop(ExitReason::Shutdown),
-            AutoShutdown::AllSignificant if significant && !others_left => {
-                Next::Stop(ExitReason::Shutdown)
-            }
-            _ => Next::Go,
-        }
-    }
-
-    /// Restarts the child at `failed` and those its failure concerns.
-    async fn restart(
-        &mut self,
-        failed: usize,
-        ctx: &mut Context<SupervisorServer>,
-    ) -> Next<SupervisorServer> {
-        if !self.window.allow(Instant::now()) {
-            tracing::error!(pid = %ctx.pid(), child = %self.children[failed].spec.id,
-                "too many restarts, the supervisor gives up");
-            return Next::Stop(ExitReason::Shutdown);
-        }
-        ctx.node().counters().restarted();
-        let affected = self.strategy.affected(failed, self.children.len());
-        for position in affected.clone().rev() {
-            self.stop_at(position, ctx).await;
-        }
-        let mut ids: Vec<Arc<str>> = Vec::with_capacity(affected.len());
-        for child in &self.children[affected] {
-            ids.push(child.spec.id.clone());
-        }
-        // Temporary children who were taken along are not started again.
-        self.children.retain(|child| {
-            child.spec.restart != Restart::Temporary || child.state.pid().is_some()
-        });
-        let mut stuck: Option<Arc<str>> = None;
-        for id in ids {
-            let Some(position) = self.position(&id) else {
-                continue;
-            };
-            let child = &mut self.children[position];
-            if stuck.is_some() {
-                child.state = ChildState::Restarting;
-                continue;
-            }
-            child.state = match child.spec.start(&ctx.process).await {
-                Ok(pid) => ChildState::Running(pid),
-                Err(StartError::Ignore) => ChildState::Stopped,
-                Err(error) => {
-                    tracing::warn!(pid = %ctx.pid(), child = %id, %error, "restart failed");
-                    stuck = Some(id);
-                    ChildState::Restarting
-                }
-            };
-        }
-        match stuck {
-            // Through the mailbox, so that requests get their turn; it counts as a restart.
-            Some(id) => match ctx.self_ref().try_cast(SupervisorMessage::Retry { id }) {
-                Ok(()) => Next::Go,
-                Err(_) => Next::Stop(ExitReason::Shutdown),
-            },
-            None => Next::Go,
-        }
-    }
-
-    // ---- stopping -------------------------------------------------------------------------
-
-    /// Stops all children from a position on, in reverse order.
-    async fn stop_range(&mut self, first: usize, ctx: &mut Context<SupervisorServer>) {
-        for position in (first..self.children.len()).rev() {
-            self.stop_at(position, ctx).await;
-        }
-    }
-
-    async fn stop_at(&mut self, position: usize, ctx: &mut Context<SupervisorServer>) {
-        let child = &mut self.children[position];
-        if let ChildState::Running(pid) = child.state {
-            let stopping = Stopping::begin(ctx, pid, child.spec.shutdown);
-            let reason = stopping.finish().await;
-            tracing::debug!(child = %child.spec.id, %pid, %reason, "child stopped");
-        }
-        child.state = ChildState::Stopped;
-    }
-
-    fn position(&self, id: &str) -> Option<usize> {
-        self.children.iter().position(|child| &*child.spec.id == id)
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Supervisor")
+            .field("strategy", &self.strategy)
+            .field("intensity", &self.intensity)
+            .field("period", &self.period)
+            .field("auto_shutdown", &self.auto_shutdown)
+            .field("children", &self.children)
+            .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,15 @@
-//! What tests of processes need: a probe process, and waiting with a deadline.
+//! What tests of processes need: a probe process, waiting with a deadline, and a schedule that a
+//! seed decides.
+//!
+//! Time: everything in here runs on tokio's clock, so `#[tokio::test(start_paused = true)]` makes
+//! timers run in order and at once (tokio's `test-util` feature).
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
@@ -43,6 +49,58 @@ pub async fn pause() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
+/// Has the processes of a node take turns in an order that `seed` decides: before each item of its
+/// mailbox a process lets others run, up to [`SHUFFLE_YIELDS_MAX`] times. On a runtime with one
+/// thread and a paused clock (`#[tokio::test(start_paused = true)]`) the same seed gives the same
+/// run, so a seed that breaks something can be tried again.
+///
+/// ```
+/// # use otp::{Node, testing};
+/// let node = Node::new("shuffled");
+/// testing::shuffle(&node, 42);
+/// ```
+pub fn shuffle(node: &Node, seed: u64) {
+    node.set_shuffle(Some(seed));
+}
+
+/// How often a process lets others run before it takes an item, at most, under [`shuffle`].
+pub const SHUFFLE_YIELDS_MAX: u32 = 4;
+
+/// The seeded choices of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Shuffle {
+    on: AtomicBool,
+    state: AtomicU64,
+}
+
+impl Shuffle {
+    pub(crate) fn set(&self, seed: Option<u64>) {
+        self.state
+            .store(seed.unwrap_or_default(), Ordering::Relaxed);
+        self.on.store(seed.is_some(), Ordering::Release);
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// Lets others run, as often as the seed says.
+    pub(crate) async fn pass(&self) {
+        // SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut choice = self
+            .state
+            .fetch_add(STEP, Ordering::Relaxed)
+            .wrapping_add(STEP);
+        choice = (choice ^ (choice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        choice = (choice ^ (choice >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        choice ^= choice >> 31;
+        for _ in 0..choice % u64::from(SHUFFLE_YIELDS_MAX + 1) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// A process which traps exits and keeps everything it receives for the test to look at.
 ///
 /// All `expect_…` methods wait up to [`TEST_DEADLINE`] and then panic. They look for the first
@@ -50,7 +108,8 @@ pub async fn pause() {
 pub struct Probe {
     server: ServerRef<ProbeServer>,
     inbox: mpsc::Receiver<Info>,
-    skipped: VecDeque<Info>,
+    /// Behind a mutex only so that tasks can share a probe: an [`Info`] is not `Sync`.
+    skipped: Mutex<VecDeque<Info>>,
 }
 
 impl Probe {
@@ -61,7 +120,7 @@ impl Probe {
         Ok(Probe {
             server: start::<ProbeServer>(node, sender, options).await?,
             inbox,
-            skipped: VecDeque::new(),
+            skipped: Mutex::default(),
         })
     }
 
@@ -140,11 +199,22 @@ impl Probe {
         // Behind everything that waits already, so that all of it is in the inbox afterwards.
         let synced = self.server.call(ProbeMessage::Sync).await;
         synced.expect("the probe must be alive");
-        let mut items: Vec<Info> = self.skipped.drain(..).collect();
+        let mut items: Vec<Info> = self.skipped.get_mut().drain(..).collect();
         while let Ok(info) = self.inbox.try_recv() {
             items.push(info);
         }
         items
+    }
+
+    /// Panics if an untyped message of type `T` is there, or waits in the mailbox
+    /// (`expect_no_msg`).
+    pub async fn expect_no_msg<T: Any + Send>(&mut self) {
+        let items = self.drain().await;
+        let found = items
+            .iter()
+            .any(|info| matches!(info, Info::Message(message) if message.is::<T>()));
+        assert!(!found, "unexpected {}", std::any::type_name::<T>());
+        self.skipped.get_mut().extend(items);
     }
 
     /// Panics if anything is left.
@@ -154,8 +224,9 @@ impl Probe {
     }
 
     async fn expect(&mut self, what: &str, wanted: impl Fn(&Info) -> bool) -> Info {
-        if let Some(position) = self.skipped.iter().position(&wanted)
-            && let Some(info) = self.skipped.remove(position)
+        let skipped = self.skipped.get_mut();
+        if let Some(position) = skipped.iter().position(&wanted)
+            && let Some(info) = skipped.remove(position)
         {
             return info;
         }
@@ -163,9 +234,9 @@ impl Probe {
         loop {
             match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
                 Ok(Some(info)) if wanted(&info) => return info,
-                Ok(Some(info)) => self.skipped.push_back(info),
+                Ok(Some(info)) => skipped.push_back(info),
                 Ok(None) => panic!("the probe ended while the test expected {what}"),
-                Err(_) => panic!("no {what}, only {:?}", self.skipped),
+                Err(_) => panic!("no {what}, only {skipped:?}"),
             }
         }
     }

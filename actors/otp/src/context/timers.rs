@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::pid::{SerialHash, TimerRef};
 use crate::process::Process;
@@ -20,10 +21,13 @@ pub(crate) struct Timers<M> {
     next: u64,
     pending: HashMap<u64, Timer<M>, SerialHash>,
     receive_timeout: Option<(u64, AbortHandle)>,
+    idle: Option<(u64, AbortHandle)>,
 }
 
 struct Timer<M> {
     payload: Payload<M>,
+    /// When it runs out; `None` for one that repeats.
+    due: Option<Instant>,
     task: AbortHandle,
 }
 
@@ -48,6 +52,7 @@ impl<M> Default for Timers<M> {
             next: 0,
             pending: HashMap::default(),
             receive_timeout: None,
+            idle: None,
         }
     }
 }
@@ -59,15 +64,26 @@ impl<M> Timers<M> {
     }
 
     pub(crate) fn once(&mut self, process: Arc<Process>, delay: Duration, message: M) -> TimerRef {
+        self.once_at(process, Instant::now() + delay, message)
+    }
+
+    pub(crate) fn once_at(&mut self, process: Arc<Process>, due: Instant, message: M) -> TimerRef {
         let id = self.new_id();
-        let task = tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            process.signal(Signal::Timer { id });
-        })
-        .abort_handle();
-        let payload = Payload::Once(message);
-        self.pending.insert(id, Timer { payload, task });
+        let task = signal_at(process, due, Signal::Timer { id });
+        let timer = Timer {
+            payload: Payload::Once(message),
+            due: Some(due),
+            task,
+        };
+        self.pending.insert(id, timer);
         TimerRef(id)
+    }
+
+    /// How long a timer has to run.
+    pub(crate) fn left(&self, timer: TimerRef) -> Option<Duration> {
+        let due = self.pending.get(&timer.0)?.due?;
+        let left = due.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     pub(crate) fn every(
@@ -94,7 +110,12 @@ impl<M> Timers<M> {
         })
         .abort_handle();
         let payload = Payload::Every { make, waiting };
-        self.pending.insert(id, Timer { payload, task });
+        let timer = Timer {
+            payload,
+            due: None,
+            task,
+        };
+        self.pending.insert(id, timer);
         TimerRef(id)
     }
 
@@ -128,23 +149,38 @@ impl<M> Timers<M> {
 
     // ---- the receive timeout --------------------------------------------------------------
 
-    pub(crate) fn arm(&mut self, process: Arc<Process>, limit: Duration) {
+    pub(crate) fn arm(&mut self, process: Arc<Process>, when: Instant) {
         self.disarm();
         let token = self.new_id();
-        let task = tokio::spawn(async move {
-            if !limit.is_zero() {
-                tokio::time::sleep(limit).await;
-            }
-            process.signal(Signal::ReceiveTimeout { token });
-        })
-        .abort_handle();
+        let task = signal_at(process, when, Signal::ReceiveTimeout { token });
         self.receive_timeout = Some((token, task));
     }
 
     pub(crate) fn disarm(&mut self) {
-        if let Some((_, task)) = self.receive_timeout.take() {
+        for (_, task) in self
+            .receive_timeout
+            .take()
+            .into_iter()
+            .chain(self.idle.take())
+        {
             task.abort();
         }
+    }
+
+    /// Counts the idle time from now on.
+    pub(crate) fn arm_idle(&mut self, process: Arc<Process>, limit: Duration) {
+        if self.idle.is_some() {
+            return;
+        }
+        let token = self.new_id();
+        let task = signal_at(process, Instant::now() + limit, Signal::Idle { token });
+        self.idle = Some((token, task));
+    }
+
+    pub(crate) fn is_idle(&self, token: u64) -> bool {
+        self.idle
+            .as_ref()
+            .is_some_and(|(current, _)| *current == token)
     }
 
     pub(crate) fn is_armed(&self, token: u64) -> bool {
@@ -152,6 +188,15 @@ impl<M> Timers<M> {
             .as_ref()
             .is_some_and(|(current, _)| *current == token)
     }
+}
+
+/// A task that puts a signal into the mailbox at a given time.
+fn signal_at(process: Arc<Process>, when: Instant, signal: Signal) -> AbortHandle {
+    let wait = async move {
+        tokio::time::sleep_until(when).await;
+        process.signal(signal);
+    };
+    tokio::spawn(wait).abort_handle()
 }
 
 impl<M> Drop for Timers<M> {

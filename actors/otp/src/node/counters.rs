@@ -24,6 +24,10 @@ pub(crate) struct Counters {
     crashes: AtomicU64,
     refused: AtomicU64,
     dropped: AtomicU64,
+    shed: AtomicU64,
+    fenced: AtomicU64,
+    stuck: AtomicU64,
+    replaced: AtomicU64,
     /// Kinds which have a gauge, so that a kind which vanished is set to zero.
     kinds: Mutex<HashMap<String, Mailboxes>>,
 }
@@ -33,6 +37,7 @@ struct Mailboxes {
     processes: usize,
     longest: usize,
     total: usize,
+    oldest_ms: u64,
 }
 
 impl Counters {
@@ -66,6 +71,28 @@ impl Counters {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A full mailbox dropped messages for newer ones, or newer ones.
+    pub(crate) fn shed(&self, messages: u32) {
+        self.shed.fetch_add(u64::from(messages), Ordering::Relaxed);
+    }
+
+    /// A replaced process tried to send something.
+    pub(crate) fn fenced(&self) {
+        self.fenced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What replaced processes still tried to do, so far.
+    pub(crate) fn fenced_total(&self) -> u64 {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// A handler held its worker too long.
+    pub(crate) fn stuck(&self, replaced: bool) {
+        self.stuck.fetch_add(1, Ordering::Relaxed);
+        self.replaced
+            .fetch_add(u64::from(replaced), Ordering::Relaxed);
+    }
+
     /// Copies everything to the recorder.
     pub(crate) fn publish(&self, node: &str, processes: &[Arc<Process>]) {
         let node = node.to_owned();
@@ -78,6 +105,10 @@ impl Counters {
         count("otp_crashes_total", &self.crashes);
         count("otp_messages_refused_total", &self.refused);
         count("otp_messages_dropped_total", &self.dropped);
+        count("otp_messages_shed_total", &self.shed);
+        count("otp_fenced_total", &self.fenced);
+        count("otp_handlers_stuck_total", &self.stuck);
+        count("otp_handlers_replaced_total", &self.replaced);
 
         let mut kinds = self.kinds.lock();
         for mailboxes in kinds.values_mut() {
@@ -94,24 +125,28 @@ impl Counters {
             } else {
                 "other"
             };
-            let queued = process.queued();
+            let load = process.mailbox().load();
             if !kinds.contains_key(kind) {
                 kinds.insert(kind.to_owned(), Mailboxes::default());
             }
             if let Some(mailboxes) = kinds.get_mut(kind) {
                 mailboxes.processes += 1;
-                mailboxes.total += queued;
-                mailboxes.longest = mailboxes.longest.max(queued);
+                mailboxes.total += load.len;
+                mailboxes.longest = mailboxes.longest.max(load.len);
+                mailboxes.oldest_ms = mailboxes.oldest_ms.max(load.oldest_ms);
             }
         }
         for (kind, mailboxes) in kinds.iter() {
-            let gauge = |name: &'static str, value: usize| {
-                metrics::gauge!(name, "node" => node.clone(), "kind" => kind.clone())
-                    .set(value as f64);
+            let gauge = |name: &'static str, value: f64| {
+                metrics::gauge!(name, "node" => node.clone(), "kind" => kind.clone()).set(value);
             };
-            gauge("otp_processes", mailboxes.processes);
-            gauge("otp_mailbox_messages", mailboxes.total);
-            gauge("otp_mailbox_longest", mailboxes.longest);
+            gauge("otp_processes", mailboxes.processes as f64);
+            gauge("otp_mailbox_messages", mailboxes.total as f64);
+            gauge("otp_mailbox_longest", mailboxes.longest as f64);
+            gauge(
+                "otp_mailbox_oldest_seconds",
+                mailboxes.oldest_ms as f64 / 1_000.0,
+            );
         }
     }
 }

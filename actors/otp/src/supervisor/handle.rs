@@ -11,7 +11,9 @@ use crate::pid::Pid;
 use crate::server_ref::{CallError, ServerRef};
 use crate::start::StartError;
 use crate::supervisor::child_spec::{ChildKind, ChildSpec};
-use crate::supervisor::{SupervisorMessage, SupervisorServer};
+use crate::supervisor::child_start::Started;
+use crate::supervisor::spec_error::SpecError;
+use crate::supervisor::{Supervisor, SupervisorMessage, SupervisorServer};
 
 /// Why a supervisor refused a request. Its children are as before.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,6 +36,9 @@ pub enum SupervisorError {
     /// There are as many children as allowed; retry when some have ended.
     #[error("there are as many children as allowed")]
     MaxChildren,
+    /// The specification is wrong; nothing was started.
+    #[error("the specification is wrong: {0}")]
+    Spec(#[source] SpecError),
     /// The child did not start.
     #[error("the child did not start: {0}")]
     Start(#[source] StartError),
@@ -51,6 +56,8 @@ pub struct ChildInfo {
     pub state: ChildState,
     /// Worker or supervisor.
     pub kind: ChildKind,
+    /// The type of its server (`supervisor(3)`, modules).
+    pub module: &'static str,
 }
 
 /// Whether a child runs.
@@ -132,14 +139,37 @@ impl SupervisorRef {
         children.await.map_err(SupervisorError::Call)
     }
 
-    /// The process of one child.
+    /// What is known of one child (`supervisor:which_child/2`).
+    pub async fn which_child(&self, id: &str) -> Result<ChildInfo, SupervisorError> {
+        let id = id.into();
+        self.server
+            .call_infinity(|from| SupervisorMessage::WhichChild { id, from })
+            .await
+            .map_err(SupervisorError::Call)?
+    }
+
+    /// The process of one child; [`SupervisorError::NotFound`] if it does not run.
     pub async fn child(&self, id: &str) -> Result<Pid, SupervisorError> {
-        self.which_children()
-            .await?
-            .into_iter()
-            .find(|child| &*child.id == id)
-            .and_then(|child| child.state.pid())
-            .ok_or(SupervisorError::NotFound)
+        let child = self.which_child(id).await?;
+        child.state.pid().ok_or(SupervisorError::NotFound)
+    }
+
+    /// How a child is started (`supervisor:get_childspec/2`). That of a temporary child can be
+    /// looked at, but not started from ([`ChildSpec::can_start`]).
+    pub async fn get_childspec(&self, id: &str) -> Result<ChildSpec, SupervisorError> {
+        let id = id.into();
+        self.server
+            .call_infinity(|from| SupervisorMessage::GetChildSpec { id, from })
+            .await
+            .map_err(SupervisorError::Call)?
+    }
+
+    /// How the child that runs as this process is started.
+    pub async fn get_childspec_of(&self, pid: Pid) -> Result<ChildSpec, SupervisorError> {
+        self.server
+            .call_infinity(|from| SupervisorMessage::GetChildSpecOf { pid, from })
+            .await
+            .map_err(SupervisorError::Call)?
     }
 
     /// How many children there are.
@@ -148,8 +178,17 @@ impl SupervisorRef {
         count.await.map_err(SupervisorError::Call)
     }
 
-    /// Adds a child after the others and starts it. If it does not start, nothing is added.
+    /// Adds a child after the others and starts it. If it does not start nothing is added;
+    /// except if it chose not to run ([`StartError::Ignore`]) and is not temporary: then it is
+    /// known, and does not run.
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Pid, SupervisorError> {
+        let started = self.start_child_with_info(spec).await?;
+        Ok(started.pid())
+    }
+
+    /// [`SupervisorRef::start_child`], with the extra information the start gave, if any
+    /// (`{ok, Pid, Info}`).
+    pub async fn start_child_with_info(&self, spec: ChildSpec) -> Result<Started, SupervisorError> {
         self.server
             .call_infinity(|from| SupervisorMessage::StartChild { spec, from })
             .await
@@ -165,8 +204,14 @@ impl SupervisorRef {
             .map_err(SupervisorError::Call)?
     }
 
-    /// Starts a child which was terminated.
+    /// Starts a child which does not run.
     pub async fn restart_child(&self, id: &str) -> Result<Pid, SupervisorError> {
+        let started = self.restart_child_with_info(id).await?;
+        Ok(started.pid())
+    }
+
+    /// [`SupervisorRef::restart_child`], with the extra information the start gave, if any.
+    pub async fn restart_child_with_info(&self, id: &str) -> Result<Started, SupervisorError> {
         let id = id.into();
         self.server
             .call_infinity(|from| SupervisorMessage::RestartChild { id, from })
@@ -181,6 +226,22 @@ impl SupervisorRef {
             .call_infinity(|from| SupervisorMessage::DeleteChild { id, from })
             .await
             .map_err(SupervisorError::Call)?
+    }
+
+    /// Makes it what another description says, without stopping or starting anything
+    /// (`supervisor(3)`, code change): strategy, intensity and auto-shutdown; known children are
+    /// restarted and stopped by their new specifications; new ones are known and do not run;
+    /// those the description does not name stay as they are.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Spec`]: nothing has changed.
+    pub async fn reconfigure(&self, description: Supervisor) -> Result<(), SupervisorError> {
+        let description = Box::new(description);
+        self.server
+            .call_infinity(|from| SupervisorMessage::Reconfigure { description, from })
+            .await
+            .map_err(SupervisorError::Call)?
+            .map_err(SupervisorError::Spec)
     }
 
     /// Stops the children in reverse order, then the supervisor.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
-use crate::pid::Pid;
+use crate::pid::{MonitorRef, Pid};
 use crate::process::Process;
-use crate::supervisor::child_spec::Shutdown;
+use crate::supervisor::child_spec::{Restart, Shutdown};
 
 /// A child which is on its way out.
 pub(crate) struct Stopping {
@@ -24,6 +24,27 @@ impl Stopping {
         shutdown: Shutdown,
     ) -> Stopping {
         let process = context.node().process(child);
+        Stopping::signal(context, child, process, shutdown)
+    }
+
+    /// The same for a child whose record is at hand, so that its reason is known even if it has
+    /// ended already, and which is watched.
+    pub(crate) fn begin_watched<S: GenServer>(
+        context: &mut Context<S>,
+        child: Arc<Process>,
+        monitor: MonitorRef,
+        shutdown: Shutdown,
+    ) -> Stopping {
+        context.demonitor(monitor, true);
+        Stopping::signal(context, child.pid, Some(child), shutdown)
+    }
+
+    fn signal<S: GenServer>(
+        context: &mut Context<S>,
+        child: Pid,
+        process: Option<Arc<Process>>,
+        shutdown: Shutdown,
+    ) -> Stopping {
         context.unlink(child);
         context.exit(
             child,
@@ -52,5 +73,15 @@ impl Stopping {
             child.exit_signal(self.supervisor, ExitReason::Kill, false);
         }
         child.wait().await
+    }
+}
+
+/// Whether a child that was stopped ended as it was told to; if not, it is reported.
+pub(crate) fn is_as_told(reason: &ExitReason, shutdown: Shutdown, restart: Restart) -> bool {
+    match reason {
+        ExitReason::Shutdown | ExitReason::ShutdownWith(_) => true,
+        ExitReason::Killed => shutdown == Shutdown::Brutal,
+        ExitReason::Normal => restart != Restart::Permanent,
+        _ => false,
     }
 }

@@ -65,6 +65,12 @@ impl RestartWindow {
         }
     }
 
+    /// Other limits from now on; what was counted stays counted.
+    pub(crate) fn change(&mut self, intensity: usize, period: Duration) {
+        self.intensity = intensity;
+        self.period = period;
+    }
+
     /// Counts one restart; `false` if that makes it too many, so the supervisor has to end.
     pub fn allow(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.restarts.front() {
@@ -74,6 +80,9 @@ impl RestartWindow {
             self.restarts.pop_front();
         }
         self.restarts.push_back(now);
+        while self.restarts.len() > self.intensity + 1 {
+            self.restarts.pop_front();
+        }
         self.restarts.len() <= self.intensity
     }
 }
@@ -81,6 +90,54 @@ impl RestartWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A source of numbers that are the same in each run.
+    fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        }
+    }
+
+    #[test]
+    fn whoever_is_concerned_includes_the_failed_and_is_in_range() {
+        for seed in 0..1_000 {
+            let mut number = numbers(seed);
+            let children = number(50) as usize + 1;
+            let failed = number(children as u64) as usize;
+            for (strategy, expected) in [
+                (Strategy::OneForOne, 1),
+                (Strategy::OneForAll, children),
+                (Strategy::RestForOne, children - failed),
+            ] {
+                let affected = strategy.affected(failed, children);
+                assert!(affected.contains(&failed));
+                assert!(affected.end <= children);
+                assert_eq!(affected.len(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_window_agrees_with_counting_all_restarts() {
+        for seed in 0..500 {
+            let mut number = numbers(seed);
+            let (intensity, period) = (number(5) as usize, number(20) + 1);
+            let mut window = RestartWindow::new(intensity, Duration::from_secs(period));
+            let start = Instant::now();
+            let (mut second, mut all) = (0, Vec::new());
+            for _ in 0..60 {
+                second += number(8);
+                all.push(second);
+                let recent = all.iter().filter(|then| second - **then <= period).count();
+                let allowed = window.allow(start + Duration::from_secs(second));
+                assert_eq!(allowed, recent <= intensity, "seed {seed}");
+            }
+        }
+    }
 
     #[test]
     fn one_for_one_concerns_the_failed_child_only() {
@@ -113,6 +170,17 @@ mod tests {
         assert!(window.allow(start));
         assert!(window.allow(start + Duration::from_millis(5_001)));
         assert!(!window.allow(start + Duration::from_millis(5_002)));
+    }
+
+    #[test]
+    fn a_change_counts_what_was_counted() {
+        let mut window = RestartWindow::new(2, Duration::from_secs(5));
+        let start = Instant::now();
+        assert!(window.allow(start));
+        window.change(1, Duration::from_secs(5));
+        assert!(!window.allow(start + Duration::from_secs(1)));
+        window.change(1, Duration::from_millis(500));
+        assert!(window.allow(start + Duration::from_secs(2)));
     }
 
     #[test]

@@ -15,10 +15,21 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod applications;
 mod case;
+mod counters;
+mod gen_servers;
+mod registries;
+mod processes;
+mod dynamic_supervisors;
+mod partition_supervisors;
 mod oracle;
 mod score;
+mod supervisors;
 mod support;
+mod sys;
+mod task_supervisors;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -29,7 +40,23 @@ use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
 fn cases() -> Vec<Case> {
-    [score::cases()].into_iter().flatten().collect()
+    [
+        score::cases(),
+        processes::cases(),
+        gen_servers::cases(),
+        tasks::cases(),
+        task_supervisors::cases(),
+        registries::cases(),
+        counters::cases(),
+        supervisors::cases(),
+        dynamic_supervisors::cases(),
+        partition_supervisors::cases(),
+        applications::cases(),
+        sys::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {

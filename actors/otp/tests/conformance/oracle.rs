@@ -190,7 +190,7 @@ fn complete(
         let reason = missing.iter().find(|(listed, _)| matches(listed, name));
         match reason {
             None => complaints.push(format!("{name} has no twin, and no reason")),
-            Some((_, reason)) if reason.is_empty() => {
+            Some((_, &"")) => {
                 complaints.push(format!("{name} has an empty reason"));
             }
             Some(_) => {}

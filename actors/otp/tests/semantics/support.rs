@@ -145,6 +145,7 @@ impl GenServer for Worker {
             Info::Down { reason, .. } => self.say(format!("DOWN {reason}")),
             Info::Timeout => self.say("timeout"),
             Info::Message(_) => self.say("message"),
+            other => self.say(format!("{other:?}")),
         }
         Next::Go
     }

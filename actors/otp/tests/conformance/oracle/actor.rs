@@ -164,6 +164,7 @@ impl GenServer for Actor {
                 monitor,
                 pid,
                 reason,
+                ..
             } => say!(trace, "info", label, "down", monitor, pid, &reason),
             Info::Timeout => say!(trace, "info", label, "timeout"),
             Info::Message(message) => match message.downcast::<Errand>() {
@@ -173,6 +174,7 @@ impl GenServer for Actor {
                     say!(trace, "info", label, *text);
                 }
             },
+            other => panic!("{other:?}"),
         }
         Next::Go
     }

@@ -178,6 +178,7 @@ impl Driver {
                 monitor,
                 pid,
                 reason,
+                ..
             } => say!(self.trace, "down", monitor, pid, &reason),
             Info::Exit { from, reason } => say!(self.trace, "exit", from, &reason),
             Info::Message(message) => {

@@ -137,6 +137,7 @@ fn refused(trace: &Trace, request: &str, error: SupervisorError) {
             say!(trace, request, "failed", "already_started", pid);
         }
         SupervisorError::Start(StartError::Timeout) => say!(trace, request, "failed", "timeout"),
+        SupervisorError::Spec(error) => say!(trace, request, "error", error.to_string()),
         SupervisorError::Call(error) => say!(trace, request, "error", &error),
     }
 }
