@@ -129,7 +129,6 @@ fn refused(trace: &Trace, request: &str, error: SupervisorError) {
         SupervisorError::Restarting => say!(trace, request, "error", "restarting"),
         SupervisorError::NotFound => say!(trace, request, "error", "not_found"),
         SupervisorError::MaxChildren => say!(trace, request, "error", "max_children"),
-        SupervisorError::Spec(error) => say!(trace, request, "error", format!("{error}").as_str()),
         SupervisorError::Start(StartError::Ignore) => say!(trace, request, "ignored"),
         SupervisorError::Start(StartError::Failed(reason)) => {
             say!(trace, request, "failed", &reason);
@@ -138,6 +137,7 @@ fn refused(trace: &Trace, request: &str, error: SupervisorError) {
             say!(trace, request, "failed", "already_started", pid);
         }
         SupervisorError::Start(StartError::Timeout) => say!(trace, request, "failed", "timeout"),
+        SupervisorError::Spec(error) => say!(trace, request, "error", error.to_string()),
         SupervisorError::Call(error) => say!(trace, request, "error", &error),
     }
 }

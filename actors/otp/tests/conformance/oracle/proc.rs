@@ -263,10 +263,7 @@ async fn link_dead(mut stage: Stage, trap: bool) {
     stage.driver.down(monitor).await;
     let (target, monitor) = stage.watched("target", trap).await;
     let pid = dead.pid();
-    run(&target, move |_, ctx| {
-        ctx.link(pid);
-        Box::pin(async { Next::Go })
-    });
+    within(&target, move |ctx| ctx.link(pid)).await;
     stage.alive_or_down(&target, monitor).await;
     stage.nothing().await;
 }
