@@ -29,7 +29,7 @@ use model::user::Account;
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
-use crate::store::{Commit, GuildSnapshot, Page, ReactionCount, Result, Store, Write};
+use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
 
 mod flights;
 
@@ -290,6 +290,14 @@ impl DataService {
         let purged = self.store.purge_channel(channel, limit).await;
         self.flights.close(channel);
         purged
+    }
+
+    /// See [`Store::files_to_delete`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        self.store.files_to_delete(limit).await
     }
 
     /// See [`Store::channels_to_purge`].

@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 
+use model::attachment::Attachment;
 use model::ban::BanRecord;
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
@@ -14,7 +15,8 @@ use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
 use model::role::Role;
 use model::user::Account;
-use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
+use model::{AttachmentId, ChannelId, GuildId, MessageId, RoleId, UserId};
+use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 
@@ -25,13 +27,16 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// A new message, or the whole new state of one. Also marks its bucket as used and raises the
-    /// channel's `last_message_id` (what [`GuildSnapshot::channels`] answers) to its id.
+    /// channel's `last_message_id` (what [`GuildSnapshot::channels`] answers) to its id. Files that an
+    /// old state had and the new one has not are not looked for: drop files with a patch.
     PutMessage(Box<MessageRecord>),
     /// Changes some fields of a message, merged into the row at the moment of the commit. When the
     /// message is not there, the whole batch fails with [`StoreError::NotFound`] and nothing of it
     /// is applied (so an edit can never bring a deleted message back).
     PatchMessage(ChannelId, MessageId, Box<RecordPatch>),
-    /// A message and its reactions and pin are gone. A missing message is no error.
+    /// A message and its reactions and pin are gone. A missing message is no error. Its files are
+    /// then to be deleted, see [`Store::files_to_delete`]; so are those that a patch drops and those
+    /// of messages that are purged.
     DeleteMessage(ChannelId, MessageId),
     /// A user's reaction; a second one with the same emoji changes nothing. When the message is not
     /// there, the whole batch fails with [`StoreError::NotFound`], as with
@@ -47,6 +52,9 @@ pub enum Write {
     PutPin(ChannelId, MessageId, u64),
     /// A message is no longer pinned.
     DeletePin(ChannelId, MessageId),
+    /// These files are deleted: they leave the list of [`Store::files_to_delete`]. Ones that are not
+    /// on it are no error.
+    ForgetFiles(ChannelId, Vec<AttachmentId>),
     /// Settings of a guild.
     PutGuild(Box<Guild>),
     /// A guild and everything in it but its messages is gone; those are removed by a job (see
@@ -98,6 +106,33 @@ pub struct RecordPatch {
     pub mention_everyone: Option<bool>,
     /// Whether it is pinned now.
     pub pinned: Option<bool>,
+}
+
+/// A file that no message refers to any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostFile {
+    /// The channel of the message it was attached to.
+    pub channel_id: ChannelId,
+    /// Its attachment.
+    pub attachment_id: AttachmentId,
+    /// Its name there.
+    pub filename: String,
+}
+
+impl LostFile {
+    /// The files among `before` that are not among `after`.
+    pub(crate) fn of(
+        channel: ChannelId,
+        before: Vec<Attachment>,
+        after: &[Attachment],
+    ) -> impl Iterator<Item = Self> {
+        let lost = move |file: &Attachment| after.iter().all(|kept| kept.id != file.id);
+        before.into_iter().filter(lost).map(move |file| Self {
+            channel_id: channel,
+            attachment_id: file.id,
+            filename: file.filename,
+        })
+    }
 }
 
 impl RecordPatch {
@@ -298,6 +333,11 @@ pub trait Store: Send + Sync + 'static {
     /// `limit`: the work list of the job, so that a crash between a delete and its purge leaves
     /// nothing behind.
     async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>>;
+
+    /// Files that no message refers to any more, at most `limit`: they came onto this list in the
+    /// batch that dropped the last reference, and leave it with [`Write::ForgetFiles`], so that a
+    /// crash in between leaves none behind.
+    async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>>;
 
     /// Whether the store can still write.
     ///

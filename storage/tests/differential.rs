@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use model::attachment::Attachment;
 use model::ban::BanRecord;
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
@@ -59,6 +60,24 @@ fn emoji() -> impl Strategy<Value = ReactionEmoji> + Clone {
     prop_oneof![unicode, custom]
 }
 
+/// Some files, the same ones for the same letter.
+fn files(letter: &str, count: u64) -> Vec<Attachment> {
+    let first = u64::from(letter.as_bytes()[0] % 5);
+    let file = |id| Attachment {
+        id: Id::new(id),
+        filename: format!("{id}.txt"),
+        description: None,
+        content_type: None,
+        size: 1,
+        url: String::new(),
+        proxy_url: String::new(),
+        width: None,
+        height: None,
+        flags: 0,
+    };
+    (first + 1..=first + count).map(file).collect()
+}
+
 fn write() -> impl Strategy<Value = Write> {
     let put = (
         guild(),
@@ -72,18 +91,25 @@ fn write() -> impl Strategy<Value = Write> {
             record.guild_id = guild;
             record.channel_id = channel;
             record.content = letter.repeat(size);
+            record.attachments = files(&letter, 3);
             Write::PutMessage(Box::new(record))
         });
-    let patch = (channel(), message(), "[A-Z]{1,3}", any::<bool>()).prop_map(
-        |(channel, message, text, pinned)| {
+    let patch = (
+        channel(),
+        message(),
+        "[A-Z]{1,3}",
+        any::<bool>(),
+        proptest::option::of("[a-z]"),
+    )
+        .prop_map(|(channel, message, text, pinned, kept)| {
             let patch = RecordPatch {
                 content: Some(text),
                 pinned: Some(pinned),
+                attachments: kept.map(|letter| files(&letter, 1)),
                 ..RecordPatch::default()
             };
             Write::PatchMessage(channel, message, Box::new(patch))
-        },
-    );
+        });
     let react = (channel(), message(), user(), emoji(), 0_u64..5).prop_map(
         |(channel_id, message_id, user_id, emoji, at_ms)| {
             Write::PutReaction(ReactionRecord {
@@ -113,6 +139,10 @@ fn write() -> impl Strategy<Value = Write> {
         1 => (channel(), message()).prop_map(|(channel, message)| Write::DeletePin(channel, message)),
         2 => (guild(), "[a-z]{1,3}", user()).prop_map(|(id, name, owner)| Write::PutGuild(Box::new(Guild::new(id, name, owner)))),
         1 => guild().prop_map(Write::DeleteGuild),
+        1 => (channel(), "[a-z]").prop_map(|(channel, letter)| {
+            let files = files(&letter, 2).into_iter().map(|file| file.id);
+            Write::ForgetFiles(channel, files.collect())
+        }),
         3 => (channel(), guild(), "[a-z]{1,3}").prop_map(|(id, guild, name)| Write::PutChannel(Box::new(Channel::new(id, guild, 0, name)))),
         2 => (guild(), channel()).prop_map(|(guild, channel)| Write::DeleteChannel(guild, channel)),
         1 => (guild(), 1_u64..4).prop_map(|(guild, role)| {
@@ -174,6 +204,7 @@ async fn everything(store: &dyn Store) -> Vec<String> {
     ask!(list_accounts(Some(Id::new(255)), 1));
     ask!(list_guilds(None, 99));
     ask!(channels_to_purge(99));
+    ask!(files_to_delete(999));
     for name in ["", "a", "ab"] {
         ask!(setting(name));
     }

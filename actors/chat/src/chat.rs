@@ -1,5 +1,6 @@
 //! The door: one handle through which the edge reaches guilds, sessions, accounts and history.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ struct Inner {
     presences: Presences,
     users: DashMap<UserId, Arc<User>>,
     channel_guilds: DashMap<ChannelId, GuildId>,
+    /// How often the running job of [`crate::files::clean`] was asked for; 0: none runs.
+    cleaning: AtomicUsize,
 }
 
 /// A handle that does not keep the chat system alive, for parts of it that reach back.
@@ -101,6 +104,7 @@ impl Chat {
         let ids = Ids::new(config.worker);
         let chat = supervisor::start(node, data, blobs, config, secret, ids).await?;
         crate::history::resume_purges(&chat);
+        crate::files::clean(&chat);
         Ok(chat)
     }
 
@@ -119,6 +123,7 @@ impl Chat {
                 presences: parts.presences,
                 users: DashMap::new(),
                 channel_guilds: DashMap::new(),
+                cleaning: AtomicUsize::new(0),
             }),
         }
     }
@@ -151,6 +156,11 @@ impl Chat {
     /// [`ChatError::Internal`]: it never will again; the node must be stopped and started.
     pub fn health(&self) -> Result<()> {
         Ok(self.inner.data.health()?)
+    }
+
+    /// See [`crate::files::clean`].
+    pub(crate) fn cleaning(&self) -> &AtomicUsize {
+        &self.inner.cleaning
     }
 
     /// The settings it was started with.

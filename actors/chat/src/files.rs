@@ -3,13 +3,16 @@
 //! A file is named by its channel, its attachment id and its name; what a message keeps is the
 //! path `/attachments/{channel}/{attachment}/{name}`, so that a data directory can move.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use model::limits::FILE_BYTES_MAX;
 use model::{AttachmentId, ChannelId};
 use storage::blob::{BlobError, safe_file_name};
+use storage::store::Write;
 
 use crate::chat::Chat;
 
@@ -120,6 +123,84 @@ pub async fn delete(chat: &Chat, place: &FilePlace) {
     if let Err(error) = chat.blobs().delete(&place.key()).await {
         tracing::warn!(file = place.url(), %error, "a file that nothing refers to was not removed");
     }
+}
+
+/// Files deleted in one step by [`clean`].
+const CLEAN_STEP: usize = 100;
+
+/// Deletes, in the background, the files that no message refers to any more: those an edit dropped
+/// and those of messages that are gone. One such job runs at a time, whoever asks for it; it goes
+/// through the list of the store a bounded step at a time until that is empty.
+///
+/// A file is deleted before it leaves the list, and the next start goes on with what is left; so a
+/// crash leaves no file behind. A file that cannot be deleted is logged and stays on the list until
+/// the job is asked for again.
+pub(crate) fn clean(chat: &Chat) {
+    if chat.cleaning().fetch_add(1, Ordering::AcqRel) > 0 {
+        // The job that runs looks once more before it ends.
+        return;
+    }
+    let (chat, node) = (chat.clone(), chat.node().clone());
+    drop(otp::task::spawn(
+        &node,
+        "delete files".to_owned(),
+        async move {
+            let mut asked = chat.cleaning().load(Ordering::Acquire);
+            loop {
+                while clean_step(&chat).await {
+                    tokio::task::yield_now().await;
+                }
+                match chat.cleaning().compare_exchange(
+                    asked,
+                    0,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                ) {
+                    Ok(_) => break,
+                    Err(more) => asked = more,
+                }
+            }
+        },
+    ));
+}
+
+/// Deletes some files; answers whether there may be more to do now.
+async fn clean_step(chat: &Chat) -> bool {
+    let files = match chat.data().files_to_delete(CLEAN_STEP).await {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::warn!(%error, "cannot list the files to delete; trying again later");
+            return false;
+        }
+    };
+    let mut gone = BTreeMap::<ChannelId, Vec<AttachmentId>>::new();
+    let listed = files.len();
+    let mut deleted = 0;
+    for file in files {
+        let place = FilePlace::new(file.channel_id, file.attachment_id, &file.filename);
+        match chat.blobs().delete(&place.key()).await {
+            Ok(_) => {
+                deleted += 1;
+                let of_channel = gone.entry(file.channel_id).or_default();
+                of_channel.push(file.attachment_id);
+            }
+            Err(error) => {
+                tracing::warn!(file = place.url(), %error, "a file that nothing refers to was not deleted; trying again later");
+            }
+        }
+    }
+    if gone.is_empty() {
+        return false;
+    }
+    metrics::counter!("guildhall_files_deleted_total").increment(deleted);
+    let gone = gone
+        .into_iter()
+        .map(|(channel, files)| Write::ForgetFiles(channel, files));
+    if let Err(error) = chat.data().commit(gone.collect()).await {
+        tracing::warn!(%error, "deleted files stay on the list; trying again later");
+        return false;
+    }
+    usize::try_from(deleted).is_ok_and(|deleted| deleted == listed)
 }
 
 #[cfg(test)]

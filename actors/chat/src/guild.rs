@@ -224,6 +224,8 @@ pub struct GuildServer {
     lane: ServerRef<Lane>,
     /// Which load of the guild this is; jobs carry it, see [`Family`].
     generation: u64,
+    /// Turns of this load that were handed to the lane.
+    decided: u64,
     phase: Phase,
 }
 
@@ -252,6 +254,7 @@ impl GenServer for GuildServer {
             family,
             lane,
             generation: 0,
+            decided: 0,
             phase: Phase::Unloaded,
         };
         Init::Continue(server, Message::Load)
@@ -324,6 +327,7 @@ impl GuildServer {
     fn execute(&mut self, actor: Actor, command: Command, reply: Reply<Answer>) {
         counter!("guildhall_guild_commands_total", "command" => command.name()).increment(1);
         let chat = self.chat.clone();
+        let (number, settled) = (self.decided + 1, self.family.settled());
         let Some(state) = self.ready() else {
             return reply.send(Err(self.refusal()));
         };
@@ -331,14 +335,14 @@ impl GuildServer {
             Command::AddMember(user) => Some(user.id),
             _ => None,
         };
-        let mut turn = Turn::new(clock::now_ms(), chat.ids());
+        let mut turn = Turn::new(clock::now_ms(), chat.ids()).numbered(number, settled);
         let answer = match state.apply(&mut turn, actor, command) {
             Ok(answer) => answer,
             Err(error) => return reply.send(Err(error)),
         };
         // Permissions are answered at once: a revoke counts before it is durable, and a grant that
         // fails to become durable shows nothing but what was durable already.
-        if matches!(answer, Answer::Permissions(_)) {
+        if matches!(answer, Answer::Permissions(_) | Answer::Look(_)) {
             return reply.send(Ok(answer));
         }
         if let Some(user) = joining
@@ -468,6 +472,7 @@ impl GuildServer {
                         answers,
                     });
                 }
+                Effect::Show(channel, message) => steps.push(lane::Step::Show(channel, message)),
                 Effect::Views(views) => steps.push(lane::Step::Order(Order::Views(views))),
                 Effect::Remove(user) => steps.push(lane::Step::Order(Order::Remove(user))),
                 Effect::Clear(channels) => {
@@ -475,6 +480,9 @@ impl GuildServer {
                     steps.push(lane::Step::Purge(channels));
                 }
             }
+        }
+        if writes.iter().any(lane::may_lose_files) {
+            steps.push(lane::Step::Clean);
         }
         let commit = (!writes.is_empty()).then(|| self.chat.data().commit(writes));
         self.hand_over(steps, commit, settle);
@@ -486,7 +494,8 @@ impl GuildServer {
         commit: Option<storage::data_service::Acknowledged>,
         settle: Settle,
     ) {
-        let job = Job::new(self.generation, commit, steps, settle);
+        self.decided += 1;
+        let job = Job::new(self.generation, self.decided, commit, steps, settle);
         if let Err(error) = self.lane.try_cast(lane::Message::Job(Box::new(job))) {
             // Only what needs no answer comes here while the lane is full: presence, goodbyes.
             let full = matches!(error, SendError::Full(_));

@@ -174,7 +174,11 @@ pub(crate) fn resume_purges(chat: &Chat) {
 async fn purge_all_of(chat: &Chat, channel: ChannelId) -> bool {
     loop {
         match chat.data().purge_channel(channel, PURGE_STEP).await {
-            Ok(0) => return true,
+            Ok(0) => {
+                // What was purged may have had files.
+                crate::files::clean(chat);
+                return true;
+            }
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 tracing::warn!(%channel, %error, "purge of a deleted channel stopped; the next start takes it up again");

@@ -447,49 +447,6 @@ async fn edits_and_pins_publish_the_message_as_it_is_stored() {
     assert_eq!(gone.unwrap_err(), ChatError::NotFound(Missing::Message));
 }
 
-/// An edit that was let through while the message was being deleted is refused by the store; that
-/// is no failure of the guild.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_that_loses_against_a_delete_changes_nothing() {
-    let world = Arc::new(World::new().await);
-    let owner = Actor::User(world.owner.user.id);
-    let message = world.post("one").await.unwrap();
-    let guild_before = world.process("guild");
-    world.store.hold();
-    let delete = {
-        let world = world.clone();
-        let id = message.id;
-        tokio::spawn(
-            async move { guild::delete_message(&world.chat, owner, world.channel, id).await },
-        )
-    };
-    eventually!(world.store.held() == 1);
-    let edit = {
-        let world = world.clone();
-        let id = message.id;
-        let patch = MessagePatch {
-            content: Some("two".to_owned()),
-            ..MessagePatch::default()
-        };
-        tokio::spawn(async move {
-            guild::edit_message(&world.chat, owner, world.channel, id, patch).await
-        })
-    };
-    eventually!(world.store.held() == 2);
-    world.store.release().await;
-    delete.await.unwrap().unwrap();
-    assert_eq!(
-        edit.await.unwrap().unwrap_err(),
-        ChatError::NotFound(Missing::Message)
-    );
-    assert!(
-        world.stored().await.is_empty(),
-        "an edit never brings a message back"
-    );
-    world.post("next").await.unwrap();
-    assert_eq!(world.process("guild"), guild_before);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hiding_a_channel_is_a_fence_under_load() {
     let world = Arc::new(World::new().await);

@@ -380,7 +380,9 @@ impl Node {
     }
 
     /// How long a handler may hold its worker before it is reported, and before its process is
-    /// replaced; `None` never replaces. See [`HANDLER_REPORT_AFTER`], [`HANDLER_REPLACE_AFTER`].
+    /// replaced; `None` never replaces. See
+    /// [`HANDLER_REPORT_AFTER`](crate::HANDLER_REPORT_AFTER) and
+    /// [`HANDLER_REPLACE_AFTER`](crate::HANDLER_REPLACE_AFTER).
     pub fn set_handler_limits(&self, report_after: Duration, replace_after: Option<Duration>) {
         self.inner.watchdog.set_limits(report_after, replace_after);
     }
@@ -421,12 +423,13 @@ impl Node {
             replaced: stuck.replace,
         };
         self.counters().stuck(stuck.replace);
+        // Before anybody learns of the end, so that who looks for its cause finds it.
+        self.report(&Report::Stuck(Box::new(report)));
         if stuck.replace {
             // For good: as long as the code runs, its sends must be looked at.
             self.watch_sends(true);
             process.replace();
         }
-        self.report(&Report::Stuck(Box::new(report)));
     }
 
     pub(crate) fn process(&self, pid: Pid) -> Option<Arc<Process>> {

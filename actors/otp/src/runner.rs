@@ -300,6 +300,7 @@ impl<S: GenServer> Running<S> {
 
     /// Handles what is in the mailbox, one item after the other.
     async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
+        let mut began = self.context.process.node.now();
         loop {
             let shuffle = self.context.process.node.shuffle();
             if shuffle.is_on() {
@@ -312,6 +313,12 @@ impl<S: GenServer> Running<S> {
             self.receive(envelope).await?;
             // The mailbox is no resource tokio knows: without this, a busy one starves others.
             tokio::task::consume_budget().await;
+            // Others have waited for a tick, or handlers were slow: let them have a turn. The
+            // watchdog counts from there, so that many slow handlers are not taken for one.
+            if self.context.process.node.now() != began {
+                tokio::task::yield_now().await;
+                began = self.context.process.node.now();
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::support::{Reply, Server};
+use crate::support::{Client, Reply, Server};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x10\0\0\0\x20\x08\x06\0\0\0";
 
@@ -33,6 +33,26 @@ fn path_of<'a>(server: &Server, url: &'a str) -> &'a str {
         .unwrap()
 }
 
+/// Whether a file of a message is served.
+async fn served(server: &Server, file: &Value) -> bool {
+    let url = file["url"].as_str().unwrap();
+    let get = server.bob.anonymous(Method::GET, path_of(server, url));
+    match Reply::of(get).await.status {
+        200 => true,
+        404 => false,
+        other => panic!("{other}"),
+    }
+}
+
+/// Waits until a file of a message is not served any more.
+async fn gone(server: &Server, file: &Value) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while served(server, file).await {
+        assert!(std::time::Instant::now() < deadline, "never gone: {file}");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn files_go_with_their_message() {
     let server = Server::start().await;
@@ -41,16 +61,8 @@ async fn files_go_with_their_message() {
         let form = Form::new().part("files[0]", file(&format!("{number}.png"), PNG));
         posted.push(upload(&server, form).await.expect(200));
     }
-    let status = async |message: &Value| {
-        let url = message["attachments"][0]["url"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let get = server.bob.anonymous(Method::GET, path_of(&server, &url));
-        Reply::of(get).await.status
-    };
     let id = |message: &Value| message["id"].as_str().unwrap().to_owned();
-    assert_eq!(status(&posted[0]).await, 200);
+    assert!(served(&server, &posted[0]["attachments"][0]).await);
 
     let one = server.at(&format!("/messages/{}", id(&posted[0])));
     server.ann.delete(&one).await.expect(204);
@@ -61,8 +73,66 @@ async fn files_go_with_their_message() {
         .await
         .expect(204);
     for message in &posted {
-        assert_eq!(status(message).await, 404);
+        gone(&server, &message["attachments"][0]).await;
     }
+}
+
+#[tokio::test]
+async fn files_go_when_an_edit_drops_them() {
+    let server = Server::start().await;
+    let form = Form::new()
+        .text("content", "two")
+        .part("files[0]", file("a.png", PNG))
+        .part("files[1]", file("b.png", PNG));
+    let posted = upload(&server, form).await.expect(200);
+    let files = posted["attachments"].as_array().unwrap();
+    let path = server.at(&format!("/messages/{}", posted["id"].as_str().unwrap()));
+    let edit = json!({"attachments": [{"id": files[1]["id"]}]});
+    server.ann.patch(&path, edit).await.expect(200);
+    gone(&server, &files[0]).await;
+    let text = json!({"content": "edited"});
+    server.ann.patch(&path, text).await.expect(200);
+    assert!(served(&server, &files[1]).await, "it was kept");
+    let none = json!({"attachments": []});
+    server.ann.patch(&path, none).await.expect(200);
+    gone(&server, &files[1]).await;
+}
+
+#[tokio::test]
+async fn files_go_with_a_banned_author_a_channel_and_a_guild() {
+    let server = Server::start().await;
+    let upload_as = async |client: &Client, channel: &str| {
+        let form = Form::new().part("files[0]", file("a.png", PNG));
+        let path = format!("/channels/{channel}/messages");
+        let request = client.request(Method::POST, &path).multipart(form);
+        let posted = Reply::of(request).await.expect(200);
+        posted["attachments"][0].clone()
+    };
+    let made = json!({"name": "other"});
+    let other = server
+        .ann
+        .post(&server.in_guild("/channels"), made)
+        .await
+        .expect(201);
+    let other = other["id"].as_str().unwrap().to_owned();
+    let general = server.channel.to_string();
+    let in_other = upload_as(&server.ann, &other).await;
+    let of_bob = upload_as(&server.bob, &general).await;
+    let of_ann = upload_as(&server.ann, &general).await;
+    let ban = json!({"delete_message_seconds": 3_600});
+    let path = format!(
+        "/guilds/{}/bans/{}",
+        server.guild, server.bob.account.user.id
+    );
+    server.ann.put(&path, ban).await.expect(204);
+    gone(&server, &of_bob).await;
+    let path = format!("/channels/{other}");
+    server.ann.delete(&path).await.expect(200);
+    gone(&server, &in_other).await;
+    assert!(served(&server, &of_ann).await);
+    let path = server.in_guild("");
+    server.ann.delete(&path).await.expect(204);
+    gone(&server, &of_ann).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Messages: pages in all directions, patches, purges.
 
+use model::attachment::Attachment;
 use model::channel::Channel;
 use model::embed::Embed;
 use model::snowflake::BUCKET_MS;
@@ -378,4 +379,78 @@ pub async fn purge_list(engine: &dyn Engine) {
     assert_eq!(store.channels_to_purge(9).await.unwrap(), [CHANNEL]);
     assert_eq!(store.purge_channel(CHANNEL, 5).await.unwrap(), 1);
     assert!(store.channels_to_purge(9).await.unwrap().is_empty());
+}
+
+/// A file is to be deleted as soon as nothing refers to it, until it is said to be deleted.
+pub async fn lost_files(engine: &dyn Engine) {
+    let store = engine.open().await;
+    found(&*store).await;
+    let file = |id: u64| Attachment {
+        id: Id::new(id),
+        filename: format!("{id}.txt"),
+        description: None,
+        content_type: None,
+        size: 1,
+        url: String::new(),
+        proxy_url: String::new(),
+        width: None,
+        height: None,
+        flags: 0,
+    };
+    let with = |number: u64, files: &[u64]| {
+        let mut record = record(message_id(1, number));
+        record.attachments = files.iter().copied().map(file).collect();
+        Write::PutMessage(Box::new(record))
+    };
+    let batch = vec![
+        with(1, &[11, 12, 13]),
+        with(2, &[21]),
+        with(3, &[31]),
+        put(message_id(1, 4)),
+    ];
+    store.commit(batch).await.unwrap();
+    let lost = async || {
+        let files = store.files_to_delete(99).await.unwrap();
+        files
+            .into_iter()
+            .map(|file| {
+                assert_eq!(file.channel_id, CHANNEL);
+                assert_eq!(file.filename, format!("{}.txt", file.attachment_id));
+                file.attachment_id.get()
+            })
+            .collect::<Vec<_>>()
+    };
+    let patch = |patch: RecordPatch| {
+        vec![Write::PatchMessage(
+            CHANNEL,
+            message_id(1, 1),
+            Box::new(patch),
+        )]
+    };
+    let text = RecordPatch {
+        content: Some("edited".to_owned()),
+        ..RecordPatch::default()
+    };
+    store.commit(patch(text)).await.unwrap();
+    assert!(lost().await.is_empty(), "an edit that drops none");
+    let files = RecordPatch {
+        attachments: Some(vec![file(12)]),
+        ..RecordPatch::default()
+    };
+    store.commit(patch(files)).await.unwrap();
+    assert_eq!(lost().await, [11, 13]);
+    let batch = vec![
+        Write::DeleteMessage(CHANNEL, message_id(1, 2)),
+        Write::DeleteMessage(CHANNEL, message_id(1, 4)),
+    ];
+    store.commit(batch).await.unwrap();
+    assert_eq!(lost().await, [11, 13, 21]);
+    assert_eq!(store.files_to_delete(2).await.unwrap().len(), 2);
+    let gone = Write::ForgetFiles(CHANNEL, vec![Id::new(11), Id::new(21), Id::new(99)]);
+    store.commit(vec![gone]).await.unwrap();
+    assert_eq!(lost().await, [13]);
+    let gone = Write::DeleteChannel(GUILD, CHANNEL);
+    store.commit(vec![gone]).await.unwrap();
+    assert_eq!(store.purge_channel(CHANNEL, 99).await.unwrap(), 3 - 1);
+    assert_eq!(lost().await, [12, 13, 31]);
 }

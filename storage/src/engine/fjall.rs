@@ -45,7 +45,7 @@ use model::user::Account;
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
-use crate::store::{Commit, GuildSnapshot, Page, ReactionCount, Result, Store, Write};
+use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
 use committer::{Committer, Job};
 use tables::{Reader, Tables};
 
@@ -358,6 +358,10 @@ impl Store for FjallStore {
     async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>> {
         self.read(move |reader| reader.channels_to_purge(limit))
             .await
+    }
+
+    async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        self.read(move |reader| reader.files_to_delete(limit)).await
     }
 
     fn health(&self) -> Result<()> {

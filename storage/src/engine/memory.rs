@@ -23,7 +23,7 @@ use model::user::Account;
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use super::rules;
-use crate::store::{Commit, GuildSnapshot, Page, ReactionCount, Result, Store, Write};
+use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
 use state::{State, all_of};
 
 /// The engine behind `memory:`.
@@ -199,6 +199,11 @@ impl Store for MemoryStore {
             .take(limit)
             .copied()
             .collect())
+    }
+
+    async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        let state = self.state.lock();
+        Ok(state.lost_files.values().take(limit).cloned().collect())
     }
 
     fn health(&self) -> Result<()> {

@@ -26,6 +26,37 @@ pub enum Actor {
     System,
 }
 
+/// What a reading of the store saw at least: everything the guild decided, up to a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Of which load of the guild; numbers of another mean nothing.
+    pub load: u64,
+    /// The number.
+    pub settled: u64,
+}
+
+/// A message that was found in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// What it (and its reactions) was read at.
+    pub look: Look,
+    /// Where.
+    pub channel: ChannelId,
+    /// Which.
+    pub message: MessageId,
+    /// Who wrote it.
+    pub author: UserId,
+}
+
+/// The reactions of a message as they were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reacted {
+    /// How many users with each emoji.
+    pub counts: Vec<(ReactionEmoji, u64)>,
+    /// Whether the user the command is about is among those with the emoji it is about.
+    pub already: bool,
+}
+
 /// One request to a guild. Answers are named in each variant's docs.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -38,69 +69,69 @@ pub enum Command {
         /// The answered message, already hydrated, when `draft.reply_to` names an existing one.
         reply_to: Option<Box<Message>>,
     },
-    /// Edit a message → [`Answer::Message`].
+    /// Edit a message → [`Answer::Message`] or [`Answer::LookAgain`].
     EditMessage {
+        /// What the record was read at.
+        look: Look,
         /// The message as stored when the edit was asked for.
         record: Box<MessageRecord>,
         /// The changes.
         patch: Box<MessagePatch>,
     },
-    /// Delete one message → [`Answer::Done`].
+    /// Delete one message → [`Answer::Done`] or [`Answer::LookAgain`].
     DeleteMessage {
-        /// Where.
-        channel: ChannelId,
         /// Which.
-        message: MessageId,
-        /// Who wrote it.
-        author: UserId,
+        found: Found,
+        /// Whether it was pinned.
+        pinned: bool,
     },
-    /// Delete 2–100 messages younger than 14 days → [`Answer::Done`].
+    /// Delete 2–100 messages younger than 14 days → [`Answer::Done`] or [`Answer::LookAgain`].
     BulkDelete {
+        /// What they were read at.
+        look: Look,
         /// Where.
         channel: ChannelId,
-        /// Which; missing ones are ignored.
+        /// Which are asked for; missing ones are ignored.
         messages: Vec<MessageId>,
+        /// Those of them that are there, and whether they were pinned.
+        found: Vec<(MessageId, bool)>,
     },
-    /// React → [`Answer::Done`].
+    /// React → [`Answer::Done`] or [`Answer::LookAgain`].
     AddReaction {
-        /// Where.
-        channel: ChannelId,
         /// On what.
-        message: MessageId,
-        /// Who wrote the message.
-        author: UserId,
+        found: Found,
         /// With what.
         emoji: ReactionEmoji,
-        /// The kinds of reactions the message has: a new kind needs ADD_REACTIONS and room.
-        kinds: usize,
-        /// Whether the emoji is among them.
-        known: bool,
-        /// Whether the actor has reacted with it already (then nothing happens).
-        already: bool,
+        /// The reactions the message has: a new kind needs ADD_REACTIONS and room, and one that the
+        /// actor has made already changes nothing.
+        read: Reacted,
     },
-    /// Take a reaction back, one's own or (with MANAGE_MESSAGES) another's → [`Answer::Done`].
+    /// Take a reaction back, one's own or (with MANAGE_MESSAGES) another's → [`Answer::Done`] or
+    /// [`Answer::LookAgain`].
     RemoveReaction {
-        /// Where.
-        channel: ChannelId,
         /// On what.
-        message: MessageId,
+        found: Found,
         /// Whose.
         user: UserId,
         /// Which.
         emoji: ReactionEmoji,
+        /// The reactions the message has; without this one nothing changes.
+        read: Reacted,
     },
-    /// Remove all reactions, or all with one emoji → [`Answer::Done`].
+    /// Remove all reactions, or all with one emoji → [`Answer::Done`] or [`Answer::LookAgain`].
     ClearReactions {
-        /// Where.
-        channel: ChannelId,
         /// On what.
-        message: MessageId,
+        found: Found,
         /// Which; `None` = all.
         emoji: Option<ReactionEmoji>,
+        /// The reactions the message has; without those nothing changes.
+        read: Reacted,
     },
-    /// Pin or unpin → [`Answer::Done`].
+    /// Pin or unpin → [`Answer::Done`] or [`Answer::LookAgain`].
     SetPinned {
-        /// The message as stored.
+        /// What the record and the pins were read at.
+        look: Look,
+        /// The message as stored; one that is as wanted is left alone.
         record: Box<MessageRecord>,
         /// Pin or unpin.
         pinned: bool,
@@ -113,6 +144,12 @@ pub enum Command {
         channel: ChannelId,
     },
 
+    /// What may a reading of the channel's messages rely on that begins now? → [`Answer::Look`], or
+    /// refused without VIEW_CHANNEL.
+    Look {
+        /// Where.
+        channel: ChannelId,
+    },
     /// May the actor do this in the channel? → [`Answer::Permissions`] with all it may do there.
     Access {
         /// Where.
@@ -234,6 +271,7 @@ impl Command {
             Self::ClearReactions { .. } => "clear_reactions",
             Self::SetPinned { .. } => "set_pinned",
             Self::Typing { .. } => "typing",
+            Self::Look { .. } => "look",
             Self::Access { .. } => "access",
             Self::GuildAccess { .. } => "guild_access",
             Self::Guild { .. } => "guild",
@@ -277,6 +315,11 @@ pub enum Answer {
     Done,
     /// A message, hydrated.
     Message(Box<Message>),
+    /// Something was decided that the command's reading did not see: read again and ask again.
+    /// Nothing was changed, and what was missed is in the store by now.
+    LookAgain,
+    /// What a reading that begins now can rely on.
+    Look(Look),
     /// What the actor may do.
     Permissions(Permissions),
     /// The guild.

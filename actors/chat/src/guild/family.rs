@@ -54,6 +54,9 @@ pub struct Family {
     lane: Mutex<Option<ServerRef<Lane>>>,
     /// Loads of the guild so far.
     generation: AtomicU64,
+    /// The last decision of the running guild whose batch the lane has settled: what is read from here
+    /// on shows it.
+    settled: AtomicU64,
     /// The newest generation of which a batch failed: memory of that load is ahead of the store.
     failed: AtomicU64,
 }
@@ -65,6 +68,7 @@ impl Family {
             relay: RelayHandle::new(guild),
             lane: Mutex::new(None),
             generation: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
     }
@@ -89,6 +93,14 @@ impl Family {
         self.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn settled_is(&self, number: u64) {
+        self.settled.store(number, Ordering::Release);
+    }
+
     /// A batch of this load failed; nothing of what the load has in memory can be relied on.
     pub(crate) fn fail(&self, generation: u64) {
         self.failed.fetch_max(generation, Ordering::AcqRel);
@@ -111,6 +123,8 @@ struct Inner {
     node: Node,
     directory: Directory<GuildId>,
     families: Registry<GuildId>,
+    /// Loads of guilds so far.
+    loads: AtomicU64,
     draining: std::sync::atomic::AtomicBool,
 }
 
@@ -129,6 +143,7 @@ impl Guilds {
             node: node.clone(),
             directory: Directory::single(node, |guild: &GuildId| guild.get()),
             families: Registry::new(node),
+            loads: AtomicU64::new(0),
             draining: false.into(),
         };
         Self {
@@ -165,6 +180,11 @@ impl Guilds {
     /// The process of a guild, if it runs here.
     pub fn lookup(&self, guild: GuildId) -> Option<ServerRef<GuildServer>> {
         self.inner.directory.registry().lookup_ref(&guild)
+    }
+
+    /// A number for a load of a guild that no other load on this node has.
+    pub(crate) fn next_load(&self) -> u64 {
+        self.inner.loads.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     pub(crate) fn count(&self) {

@@ -25,6 +25,7 @@ use model::message::Message as ChatMessage;
 use model::{ChannelId, Id, MessageId, UserId};
 use otp::{Context, GenServer, Init, Next, Pid};
 use storage::data_service::Acknowledged;
+use storage::store::Write;
 
 use super::command::Answer;
 use super::family::Family;
@@ -32,8 +33,8 @@ use super::reply::Reply;
 use super::state;
 use crate::chat::Chat;
 use crate::error::{ChatError, Missing, Result};
-use crate::history;
 use crate::relay::Order;
+use crate::{files, history};
 
 /// Jobs waiting above which the guild answers [`ChatError::Busy`].
 pub const DEPTH_MAX: usize = 4_096;
@@ -56,6 +57,7 @@ pub enum Message {
 #[derive(Debug)]
 pub struct Job {
     generation: u64,
+    number: u64,
     commit: Option<Acknowledged>,
     steps: Vec<Step>,
     settle: Settle,
@@ -78,6 +80,10 @@ pub enum Step {
         /// Whether it is also the answer.
         answers: bool,
     },
+    /// The answer is this message as it is now.
+    Show(ChannelId, MessageId),
+    /// Delete the files that lost their message.
+    Clean,
     /// Remove the messages of these channels, which are gone with their guild.
     Purge(Vec<ChannelId>),
 }
@@ -103,6 +109,7 @@ pub enum Settle {
 impl Job {
     pub(crate) fn new(
         generation: u64,
+        number: u64,
         commit: Option<Acknowledged>,
         steps: Vec<Step>,
         mut settle: Settle,
@@ -114,11 +121,21 @@ impl Job {
         }
         Self {
             generation,
+            number,
             commit,
             steps,
             settle,
             _counted: Counted::new(),
         }
+    }
+}
+
+/// Whether a write may leave a file without its message, so that [`Step::Clean`] is due.
+pub(crate) fn may_lose_files(write: &Write) -> bool {
+    match write {
+        Write::DeleteMessage(..) => true,
+        Write::PatchMessage(_, _, patch) => patch.attachments.is_some(),
+        _ => false,
     }
 }
 
@@ -188,13 +205,19 @@ impl Lane {
     async fn settle(&mut self, job: Job) {
         let Job {
             generation,
+            number,
             commit,
             steps,
             settle,
             _counted,
         } = job;
         let outcome = match commit {
-            Some(commit) => commit.await.map_err(ChatError::from),
+            Some(commit) => {
+                let outcome = commit.await.map_err(ChatError::from);
+                // Before anybody is told: whoever was told looks at what is there now.
+                self.family.settled_is(number);
+                outcome
+            }
             // The answer may show what a failed batch before it left in the guild's memory. Dropped,
             // the request is asked again.
             None if self.family.has_failed(generation) && !matches!(settle, Settle::Nothing) => {
@@ -246,6 +269,10 @@ impl Lane {
                         tracing::warn!(%channel, %message, %error, "a changed message was not published");
                     }
                 }
+                Step::Show(channel, message) => {
+                    shown = Some(self.read_back(channel, message, reader).await);
+                }
+                Step::Clean => files::clean(&self.chat),
                 Step::Purge(channels) => purge = channels,
             }
         }

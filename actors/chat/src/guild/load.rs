@@ -33,8 +33,12 @@ impl GuildServer {
                 if let Some(last) = snapshot.last_message_id {
                     self.chat.ids().observe(last);
                 }
+                // The lane has settled everything of the load before.
+                self.family.settled_is(0);
+                self.decided = 0;
                 let mut state =
-                    GuildState::new(snapshot, self.chat.config().public_url.as_str().into());
+                    GuildState::new(snapshot, self.chat.config().public_url.as_str().into())
+                        .of_load(self.chat.guilds().next_load());
                 self.recall(&mut state).await;
                 self.chat.guilds().count();
                 if self.generation > 1 {

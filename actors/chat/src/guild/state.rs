@@ -17,6 +17,7 @@ mod nonces;
 mod overwrites;
 mod pins;
 mod reactions;
+mod recent;
 mod roles;
 mod settings;
 mod slow_mode;
@@ -40,11 +41,13 @@ use storage::store::{GuildSnapshot, Write};
 
 pub(crate) use events::message_event;
 pub use nonces::NONCES_MAX;
+pub use recent::RECENT_MAX;
 pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
 pub use snapshot::{MEMBERS_LISTED_MAX, SnapshotWants};
 
 use authority::{Asker, check};
 use nonces::NonceWindow;
+use recent::Recent;
 use slow_mode::SlowMode;
 
 use crate::error::{ChatError, Missing, Result};
@@ -71,6 +74,8 @@ pub enum Effect {
         /// Whether the message is also the answer to the command.
         answers: bool,
     },
+    /// The answer is this message as it stands, read back from the store.
+    Show(ChannelId, MessageId),
     /// From here on these users see these channels.
     Views(Vec<(UserId, Arc<View>)>),
     /// From here on the user's sessions get nothing of the guild.
@@ -86,6 +91,11 @@ pub struct Turn<'a> {
     pub now_ms: u64,
     /// Where new ids come from.
     pub ids: &'a Ids,
+    /// What is decided in this turn has this number; higher than those of all turns before it
+    /// that had effects.
+    pub number: u64,
+    /// What was decided up to this number is in the store.
+    pub settled: u64,
     /// What is to be done, in order.
     pub effects: Vec<Effect>,
 }
@@ -96,8 +106,16 @@ impl<'a> Turn<'a> {
         Self {
             now_ms,
             ids,
+            number: 0,
+            settled: 0,
             effects: Vec::new(),
         }
+    }
+
+    /// The same with this number, when everything up to `settled` is in the store.
+    pub fn numbered(mut self, number: u64, settled: u64) -> Self {
+        (self.number, self.settled) = (number, settled);
+        self
     }
 
     fn write(&mut self, write: Write) {
@@ -143,6 +161,7 @@ pub struct GuildState {
     presences: HashMap<UserId, Shown>,
     nonces: NonceWindow,
     slow_mode: SlowMode,
+    recent: Recent,
     public_url: Arc<str>,
     deleted: bool,
 }
@@ -169,9 +188,17 @@ impl GuildState {
             presences: HashMap::new(),
             nonces: NonceWindow::default(),
             slow_mode: SlowMode::default(),
+            recent: Recent::of_load(0),
             public_url,
             deleted: false,
         }
+    }
+
+    /// The same as the load of the guild with this number, which no other has: what was read in
+    /// another load is read again.
+    pub fn of_load(mut self, load: u64) -> Self {
+        self.recent = Recent::of_load(load);
+        self
     }
 
     /// The guild's id.
@@ -246,54 +273,43 @@ impl GuildState {
                 *draft,
                 reply_to.map(|message| *message),
             ),
-            Command::EditMessage { record, patch } => {
-                self.edit_message(turn, asker, &record, *patch)
+            Command::EditMessage {
+                look,
+                record,
+                patch,
+            } => self.edit_message(turn, asker, look, &record, *patch),
+            Command::DeleteMessage { found, pinned } => {
+                self.delete_message(turn, asker, found, pinned)
             }
-            Command::DeleteMessage {
+            Command::BulkDelete {
+                look,
                 channel,
-                message,
-                author,
-            } => self.delete_message(turn, asker, channel, message, author),
-            Command::BulkDelete { channel, messages } => {
-                self.bulk_delete(turn, asker, channel, messages)
-            }
-            Command::AddReaction {
-                channel,
-                message,
-                author,
-                emoji,
-                kinds,
-                known,
-                already,
-            } => {
-                let asked = reactions::Asked {
-                    channel,
-                    message,
-                    author,
-                    emoji,
-                    kinds,
-                    known,
-                    already,
-                };
-                self.add_reaction(turn, asker, asked)
+                messages,
+                found,
+            } => self.bulk_delete(turn, asker, look, channel, messages, &found),
+            Command::AddReaction { found, emoji, read } => {
+                self.add_reaction(turn, asker, found, emoji, &read)
             }
             Command::RemoveReaction {
-                channel,
-                message,
+                found,
                 user,
                 emoji,
-            } => self.remove_reaction(turn, asker, channel, message, user, emoji),
-            Command::ClearReactions {
-                channel,
-                message,
-                emoji,
-            } => self.clear_reactions(turn, asker, channel, message, emoji),
+                read,
+            } => self.remove_reaction(turn, asker, found, user, emoji, &read),
+            Command::ClearReactions { found, emoji, read } => {
+                self.clear_reactions(turn, asker, found, emoji, &read)
+            }
             Command::SetPinned {
+                look,
                 record,
                 pinned,
                 pins,
-            } => self.set_pinned(turn, asker, &record, pinned, pins),
+            } => self.set_pinned(turn, asker, look, &record, pinned, pins),
             Command::Typing { channel } => self.typing(turn, asker, channel),
+            Command::Look { channel } => {
+                self.seen(&asker, channel)?;
+                Ok(Answer::Look(self.recent.look(turn.settled)))
+            }
             Command::Access { channel, needs } => self
                 .allowed_in(&asker, channel, needs)
                 .map(|(_, has)| Answer::Permissions(has)),

@@ -10,7 +10,7 @@ use model::user::Account;
 use model::{ChannelId, GuildId, MessageId, UserId};
 use parking_lot::Mutex;
 use storage::engine::memory::MemoryStore;
-use storage::store::{Commit, GuildSnapshot, Page, ReactionCount, Result, Write};
+use storage::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Write};
 use storage::{Store, StoreError};
 use tokio::sync::oneshot;
 
@@ -192,6 +192,10 @@ impl Store for Faulty {
 
     async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {
         self.inner.purge_channel(channel, limit).await
+    }
+
+    async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        self.inner.files_to_delete(limit).await
     }
 
     async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>> {

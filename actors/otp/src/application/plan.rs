@@ -55,6 +55,8 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn graph(edges: &[(&str, &[&str])]) -> Dependencies {

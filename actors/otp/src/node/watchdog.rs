@@ -48,8 +48,8 @@ struct Slot {
     serial: AtomicU64,
     /// Since when, on the node's clock.
     since: AtomicU32,
-    /// The version that was reported last, so that each poll is reported once.
-    reported: AtomicU32,
+    /// The poll that was reported last, so that it is reported once.
+    reported: Mutex<(u64, u32)>,
 }
 
 impl Slot {
@@ -71,14 +71,13 @@ impl Slot {
             .store(version.wrapping_add(2), Ordering::Release);
     }
 
-    /// Who runs, since when, and the version that says so, for another thread; `None` if it
-    /// changes just now.
-    fn look(&self) -> Option<(u64, u32, u32)> {
+    /// Who runs, and since when, for another thread; `None` if it changes just now.
+    fn look(&self) -> Option<(u64, u32)> {
         let before = self.version.load(Ordering::Acquire);
-        let (serial, since) = self.get();
+        let seen = self.get();
         fence(Ordering::Acquire);
         let same = before == self.version.load(Ordering::Relaxed);
-        (same && before.is_multiple_of(2)).then_some((serial, since, before))
+        (same && before.is_multiple_of(2)).then_some(seen)
     }
 }
 
@@ -129,17 +128,18 @@ impl Watchdog {
         let replace_after = self.replace_after_ms.load(Ordering::Relaxed);
         let slots = self.slots.lock();
         let looks = slots.iter().filter_map(|slot| {
-            let (serial, since, version) = slot.look()?;
+            let poll = slot.look()?;
+            let (serial, since) = poll;
             let held = self.clock.since_ms(since);
             let replace = replace_after > 0 && held >= replace_after;
-            let report = held >= report_after && slot.reported.load(Ordering::Relaxed) != version;
-            (serial != 0 && (replace || report)).then(|| {
-                slot.reported.store(version, Ordering::Relaxed);
-                Stuck {
-                    serial,
-                    held: Duration::from_millis(held),
-                    replace,
-                }
+            if serial == 0 || (held < report_after && !replace) {
+                return None;
+            }
+            let reported = std::mem::replace(&mut *slot.reported.lock(), poll);
+            (replace || reported != poll).then_some(Stuck {
+                serial,
+                held: Duration::from_millis(held),
+                replace,
             })
         });
         looks.collect()

@@ -52,8 +52,14 @@ fn application(name: &'static str, log: &Log) -> Application {
             Ok(tree(name, &log))
         }
     })
-    .prep_stop(move |_| std::future::ready(prep.add(format!("{name} prep_stop"))))
-    .stop(move |_| std::future::ready(stops.add(format!("{name} stop"))))
+    .prep_stop(move |_| {
+        prep.add(format!("{name} prep_stop"));
+        std::future::ready(())
+    })
+    .stop(move |_| {
+        stops.add(format!("{name} stop"));
+        std::future::ready(())
+    })
 }
 
 /// One that does not start.

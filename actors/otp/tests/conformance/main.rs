@@ -23,6 +23,7 @@ mod registries;
 mod processes;
 mod dynamic_supervisors;
 mod partition_supervisors;
+mod oracle;
 mod score;
 mod supervisors;
 mod support;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
                 outcome.map_err(Into::into)
             })
         })
+        .chain(oracle::trials())
         .collect();
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -33,11 +33,9 @@ impl Log {
 pub(crate) enum Begin {
     #[default]
     Run,
-    Continue,
     Ignore,
     Stop(ExitReason),
     Panic,
-    Hang,
 }
 
 #[derive(Clone, Default)]
@@ -51,7 +49,6 @@ pub(crate) struct Plan {
 
 pub(crate) struct Worker {
     plan: Plan,
-    held: Vec<From<u32>>,
 }
 
 type Errand = Box<dyn FnOnce(&mut Context<Worker>) -> Next<Worker> + Send>;
@@ -59,21 +56,10 @@ type Errand = Box<dyn FnOnce(&mut Context<Worker>) -> Next<Worker> + Send>;
 pub(crate) enum Message {
     Get(From<u32>),
     Note(String),
-    /// Drops the handle.
-    Drop(From<u32>),
-    /// Keeps the handle in the state.
-    Hold(From<u32>),
-    /// Sends the handle out.
-    Export(From<u32>, oneshot::Sender<From<u32>>),
-    /// Panics with the handle in hand.
-    PanicHolding(From<u32>),
-    ReplyThenStop(From<u32>, ExitReason),
-    StopHolding(From<u32>, ExitReason),
     /// Never comes back.
     Hang(oneshot::Sender<()>),
     /// Waits for the test.
     Wait(oneshot::Receiver<()>),
-    CallSelf(From<Result<u32, otp::CallError>>),
     Run(Errand),
 }
 
@@ -94,18 +80,13 @@ impl GenServer for Worker {
     async fn init(plan: Plan, ctx: &mut Context<Worker>) -> Init<Worker> {
         ctx.trap_exit(plan.trap);
         let begin = plan.begin.clone();
-        let worker = Worker {
-            plan,
-            held: Vec::new(),
-        };
+        let worker = Worker { plan };
         worker.say("init");
         match begin {
             Begin::Run => Init::Ok(worker),
-            Begin::Continue => Init::Continue(worker, Message::Note("continued".into())),
             Begin::Ignore => Init::Ignore,
             Begin::Stop(reason) => Init::Stop(reason),
             Begin::Panic => panic!("init panics"),
-            Begin::Hang => std::future::pending().await,
         }
     }
 
@@ -113,27 +94,11 @@ impl GenServer for Worker {
         match message {
             Message::Get(from) => from.reply(7),
             Message::Note(note) => self.say(note),
-            Message::Drop(from) => drop(from),
-            Message::Hold(from) => self.held.push(from),
-            Message::Export(from, out) => drop(out.send(from)),
-            Message::PanicHolding(from) => {
-                let _held = from;
-                panic!("handler panics");
-            }
-            Message::ReplyThenStop(from, reason) => {
-                from.reply(9);
-                return Next::Stop(reason);
-            }
-            Message::StopHolding(from, reason) => {
-                self.held.push(from);
-                return Next::Stop(reason);
-            }
             Message::Hang(started) => {
                 let _ = started.send(());
                 std::future::pending::<()>().await;
             }
             Message::Wait(gate) => drop(gate.await),
-            Message::CallSelf(from) => from.reply(ctx.self_ref().call(Message::Get).await),
             Message::Run(errand) => return errand(ctx),
         }
         Next::Go

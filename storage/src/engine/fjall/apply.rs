@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use model::attachment::Attachment;
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
@@ -19,7 +20,7 @@ use super::pending::Pending;
 use super::value;
 use crate::engine::rules;
 use crate::error::StoreError;
-use crate::store::{RecordPatch, Result, Write};
+use crate::store::{LostFile, RecordPatch, Result, Write};
 
 /// How many users reacted with an emoji: derived from the rows of [`Table::Reactions`] as they come
 /// and go, so that a page of history need not count them.
@@ -59,6 +60,12 @@ fn apply(pending: &mut Pending<'_>, write: Write) -> Result<()> {
         }
         Write::PutPin(channel, message, at_ms) => put_pin(pending, channel, message, at_ms),
         Write::DeletePin(channel, message) => delete_pin(pending, channel, message),
+        Write::ForgetFiles(channel, files) => {
+            for file in files {
+                pending.delete(keys::pair(Table::FilesToDelete, channel, file));
+            }
+            Ok(())
+        }
         Write::PutGuild(guild) => put(pending, keys::of(Table::Guilds, guild.id), &guild),
         Write::DeleteGuild(guild) => delete_guild(pending, guild),
         Write::PutChannel(channel) => put_channel(pending, &channel),
@@ -132,14 +139,39 @@ fn patch_message(
     let key = keys::message(channel, message);
     let old = pending.get(&key)?.ok_or(StoreError::NotFound)?;
     let mut record: MessageRecord = value::decode(&old)?;
-    patch.apply(&mut record);
+    if patch.attachments.is_some() {
+        let before = std::mem::take(&mut record.attachments);
+        patch.apply(&mut record);
+        lose_files(pending, channel, before, &record.attachments)?;
+    } else {
+        patch.apply(&mut record);
+    }
     put(pending, key, &record)
 }
 
 fn delete_message(pending: &mut Pending<'_>, channel: ChannelId, message: MessageId) -> Result<()> {
-    pending.delete(keys::message(channel, message));
+    let key = keys::message(channel, message);
+    if let Some(old) = pending.get(&key)? {
+        let old: MessageRecord = value::decode(&old)?;
+        lose_files(pending, channel, old.attachments, &[])?;
+    }
+    pending.delete(key);
     delete_pin(pending, channel, message)?;
     clear_reactions(pending, channel, message, None)
+}
+
+/// Puts the files that were among `before` and are not among `after` on the list of those to delete.
+fn lose_files(
+    pending: &mut Pending<'_>,
+    channel: ChannelId,
+    before: Vec<Attachment>,
+    after: &[Attachment],
+) -> Result<()> {
+    for file in LostFile::of(channel, before, after) {
+        let key = keys::pair(Table::FilesToDelete, channel, file.attachment_id);
+        put(pending, key, &file)?;
+    }
+    Ok(())
 }
 
 fn expect_message(pending: &Pending<'_>, channel: ChannelId, message: MessageId) -> Result<()> {

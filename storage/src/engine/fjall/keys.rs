@@ -15,6 +15,7 @@
 //! bans               guild ‖ user             purges           channel
 //! accounts           user                     names            name
 //! settings           name                     meta             name
+//! files_to_delete    channel ‖ attachment
 //! ```
 //!
 //! Numbers are big-endian, 8 bytes if not said otherwise; `!` = all bits inverted, so that greater
@@ -72,6 +73,7 @@ tables! {
     Settings "settings",
     Purges "purges",
     Meta "meta",
+    FilesToDelete "files_to_delete",
 }
 
 impl Table {

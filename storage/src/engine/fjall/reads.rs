@@ -15,7 +15,7 @@ use super::keys::{self, Key, Table};
 use super::tables::{Direction, Range, Reader, Row};
 use super::value;
 use crate::engine::rules;
-use crate::store::{GuildSnapshot, Page, ReactionCount, Result};
+use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result};
 
 fn decoded<T: DeserializeOwned>(row: Result<Row>) -> Result<T> {
     value::decode(&row?.1)
@@ -304,6 +304,15 @@ impl Reader<'_> {
         value
             .map(|value| Ok(value::decode_bytes(&value)?.to_vec()))
             .transpose()
+    }
+
+    /// See [`crate::Store::files_to_delete`].
+    pub(super) fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        let range = Range::of(&Key::all(Table::FilesToDelete));
+        self.rows(range, Direction::Forward)
+            .take(limit)
+            .map(decoded)
+            .collect()
     }
 
     /// See [`crate::Store::channels_to_purge`].

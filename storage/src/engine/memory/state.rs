@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{self, Excluded, Included};
 
+use model::attachment::Attachment;
 use model::ban::BanRecord;
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
@@ -12,11 +13,11 @@ use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
 use model::role::Role;
 use model::user::Account;
-use model::{ChannelId, GuildId, Id, MessageId, RoleId, UserId};
+use model::{AttachmentId, ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 
 use crate::engine::rules;
 use crate::error::StoreError;
-use crate::store::{GuildSnapshot, Page, ReactionCount, Result, Write};
+use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result, Write};
 
 /// Where a message is.
 pub(super) type Place = (ChannelId, MessageId);
@@ -41,6 +42,7 @@ pub(super) struct State {
     pub(super) reactions: BTreeMap<Place, BTreeMap<Vec<u8>, Reacted>>,
     pub(super) settings: BTreeMap<String, Vec<u8>>,
     pub(super) to_purge: BTreeSet<ChannelId>,
+    pub(super) lost_files: BTreeMap<(ChannelId, AttachmentId), LostFile>,
 }
 
 /// All reactions with one emoji on one message.
@@ -133,7 +135,10 @@ impl State {
             Write::PutMessage(record) => self.put_message(*record),
             Write::PatchMessage(channel, message, patch) => {
                 if let Some(record) = self.messages.get_mut(&(channel, message)) {
+                    let before = record.attachments.clone();
                     patch.apply(record);
+                    let after = record.attachments.clone();
+                    self.lose_files(channel, before, &after);
                 }
             }
             Write::DeleteMessage(channel, message) => self.delete_message((channel, message)),
@@ -154,6 +159,11 @@ impl State {
             }
             Write::DeletePin(channel, message) => {
                 self.pins.remove(&(channel, message));
+            }
+            Write::ForgetFiles(channel, files) => {
+                for file in files {
+                    self.lost_files.remove(&(channel, file));
+                }
             }
             Write::PutGuild(guild) => {
                 self.guilds.insert(guild.id, *guild);
@@ -206,9 +216,17 @@ impl State {
     }
 
     fn delete_message(&mut self, place: Place) {
-        self.messages.remove(&place);
+        if let Some(old) = self.messages.remove(&place) {
+            self.lose_files(place.0, old.attachments, &[]);
+        }
         self.pins.remove(&place);
         self.reactions.remove(&place);
+    }
+
+    fn lose_files(&mut self, channel: ChannelId, before: Vec<Attachment>, after: &[Attachment]) {
+        for file in LostFile::of(channel, before, after) {
+            self.lost_files.insert((channel, file.attachment_id), file);
+        }
     }
 
     fn put_reaction(&mut self, reaction: ReactionRecord) {

@@ -1,16 +1,17 @@
 //! Messages, reactions, pins and typing.
 
+use std::future::Future;
+
+use metrics::counter;
 use model::emoji::ReactionEmoji;
 use model::message::{Draft, Message, MessagePatch, MessageRecord};
-use model::permissions::Permissions;
-use model::{ChannelId, GuildId, Id, MessageId, UserId, limits};
+use model::{ChannelId, Id, MessageId, UserId, limits};
+use tokio::time::Instant;
 
-use super::access;
 use crate::chat::Chat;
 use crate::error::{ChatError, Missing, Result};
-use crate::files::{self, FilePlace};
-use crate::guild::command::{Actor, Answer, Command};
-use crate::guild::execute;
+use crate::guild::command::{Actor, Answer, Command, Found, Look, Reacted};
+use crate::guild::{CALL_LIMIT, execute};
 use crate::history;
 
 /// Posts a message: durable when this returns, then published.
@@ -50,15 +51,15 @@ pub async fn edit_message(
     message: MessageId,
     patch: MessagePatch,
 ) -> Result<Message> {
-    let (guild, record) = visible_record(chat, actor, channel, message).await?;
-    let command = Command::EditMessage {
-        record: Box::new(record),
-        patch: Box::new(patch),
-    };
-    Ok(*expect!(
-        execute(chat, guild, actor, command).await?,
-        Message
-    )?)
+    let patch = &patch;
+    let answer = decide(chat, actor, channel, move |look| async move {
+        Ok(Command::EditMessage {
+            look,
+            record: Box::new(stored(chat, channel, message).await?),
+            patch: Box::new(patch.clone()),
+        })
+    });
+    Ok(*expect!(answer.await?, Message)?)
 }
 
 /// Deletes a message.
@@ -71,15 +72,14 @@ pub async fn delete_message(
     channel: ChannelId,
     message: MessageId,
 ) -> Result<()> {
-    let (guild, record) = visible_record(chat, actor, channel, message).await?;
-    let command = Command::DeleteMessage {
-        channel,
-        message,
-        author: record.author_id,
-    };
-    execute(chat, guild, actor, command).await?;
-    remove_files(chat, &record).await;
-    Ok(())
+    let answer = decide(chat, actor, channel, move |look| async move {
+        let record = stored(chat, channel, message).await?;
+        Ok(Command::DeleteMessage {
+            found: found(look, &record),
+            pinned: record.pinned,
+        })
+    });
+    answer.await.map(drop)
 }
 
 /// Deletes 2–100 messages that are younger than 14 days.
@@ -92,26 +92,22 @@ pub async fn bulk_delete(
     channel: ChannelId,
     messages: Vec<MessageId>,
 ) -> Result<()> {
-    let guild = chat.guild_of(channel).await?;
-    let mut with_files = Vec::new();
-    for id in messages.iter().take(limits::BULK_DELETE_MAX) {
-        let record = chat.data().message(channel, *id).await?;
-        with_files.extend(record.filter(|record| !record.attachments.is_empty()));
-    }
-    let command = Command::BulkDelete { channel, messages };
-    execute(chat, guild, actor, command).await?;
-    for record in &with_files {
-        remove_files(chat, record).await;
-    }
-    Ok(())
-}
-
-/// Removes the files of a message that is gone. A failure is logged: nothing refers to them.
-async fn remove_files(chat: &Chat, record: &MessageRecord) {
-    for attachment in &record.attachments {
-        let place = FilePlace::new(record.channel_id, attachment.id, &attachment.filename);
-        files::delete(chat, &place).await;
-    }
+    let messages = &messages;
+    let answer = decide(chat, actor, channel, move |look| async move {
+        let mut found = Vec::new();
+        // More than that are refused anyway.
+        for id in messages.iter().take(limits::BULK_DELETE_MAX) {
+            let record = chat.data().message(channel, *id).await?;
+            found.extend(record.map(|record| (record.id, record.pinned)));
+        }
+        Ok(Command::BulkDelete {
+            look,
+            channel,
+            messages: messages.clone(),
+            found,
+        })
+    });
+    answer.await.map(drop)
 }
 
 /// Reacts to a message.
@@ -125,21 +121,16 @@ pub async fn add_reaction(
     message: MessageId,
     emoji: ReactionEmoji,
 ) -> Result<()> {
-    let (guild, record) = visible_record(chat, actor, channel, message).await?;
-    let reader = user_of(actor);
-    let counts = chat.data().reactions(channel, &[message], reader).await?;
-    let counts = counts.into_iter().next().unwrap_or_default();
-    let known = counts.iter().find(|count| count.emoji.key() == emoji.key());
-    let command = Command::AddReaction {
-        channel,
-        message,
-        author: record.author_id,
-        kinds: counts.len(),
-        known: known.is_some(),
-        already: known.is_some_and(|count| count.me),
-        emoji,
-    };
-    execute(chat, guild, actor, command).await.map(drop)
+    let emoji = &emoji;
+    let answer = decide(chat, actor, channel, move |look| async move {
+        let record = stored(chat, channel, message).await?;
+        Ok(Command::AddReaction {
+            found: found(look, &record),
+            read: reacted(chat, channel, message, user_of(actor), Some(emoji)).await?,
+            emoji: emoji.clone(),
+        })
+    });
+    answer.await.map(drop)
 }
 
 /// Takes back a reaction, one's own or another's; one that is not there is no error.
@@ -154,37 +145,20 @@ pub async fn remove_reaction(
     user: UserId,
     emoji: ReactionEmoji,
 ) -> Result<()> {
-    let (guild, _) = visible_record(chat, actor, channel, message).await?;
-    let below = Id::new_checked(user.get() - 1);
-    let reactors = chat
-        .data()
-        .reactors(channel, message, &emoji, below, 1)
-        .await?;
-    if reactors.first() != Some(&user) {
-        // Nothing to take back and nothing to tell; whether it was allowed is answered all the same.
-        let needs = if actor == Actor::User(user) {
-            Permissions::READ_MESSAGE_HISTORY
-        } else {
-            Permissions::MANAGE_MESSAGES
-        };
-        return access(chat, actor, channel, needs).await.map(drop);
-    }
-    execute(
-        chat,
-        guild,
-        actor,
-        Command::RemoveReaction {
-            channel,
-            message,
+    let emoji = &emoji;
+    let answer = decide(chat, actor, channel, move |look| async move {
+        let record = stored(chat, channel, message).await?;
+        Ok(Command::RemoveReaction {
+            found: found(look, &record),
             user,
-            emoji,
-        },
-    )
-    .await
-    .map(drop)
+            read: reacted(chat, channel, message, user, Some(emoji)).await?,
+            emoji: emoji.clone(),
+        })
+    });
+    answer.await.map(drop)
 }
 
-/// Removes all reactions of a message, or all with one emoji.
+/// Removes all reactions of a message, or all with one emoji; none is no error.
 ///
 /// # Errors
 /// [`Missing::Message`], or as the rules say.
@@ -195,19 +169,16 @@ pub async fn clear_reactions(
     message: MessageId,
     emoji: Option<ReactionEmoji>,
 ) -> Result<()> {
-    let (guild, _) = visible_record(chat, actor, channel, message).await?;
-    execute(
-        chat,
-        guild,
-        actor,
-        Command::ClearReactions {
-            channel,
-            message,
-            emoji,
-        },
-    )
-    .await
-    .map(drop)
+    let emoji = &emoji;
+    let answer = decide(chat, actor, channel, move |look| async move {
+        let record = stored(chat, channel, message).await?;
+        Ok(Command::ClearReactions {
+            found: found(look, &record),
+            read: reacted(chat, channel, message, user_of(actor), None).await?,
+            emoji: emoji.clone(),
+        })
+    });
+    answer.await.map(drop)
 }
 
 /// Pins or unpins a message.
@@ -221,25 +192,15 @@ pub async fn set_pinned(
     message: MessageId,
     pinned: bool,
 ) -> Result<()> {
-    let (guild, record) = visible_record(chat, actor, channel, message).await?;
-    if record.pinned == pinned {
-        return access(chat, actor, channel, Permissions::PIN_MESSAGES)
-            .await
-            .map(drop);
-    }
-    let pins = chat.data().pin_count(channel).await?;
-    execute(
-        chat,
-        guild,
-        actor,
-        Command::SetPinned {
-            record: Box::new(record),
+    let answer = decide(chat, actor, channel, move |look| async move {
+        Ok(Command::SetPinned {
+            look,
+            record: Box::new(stored(chat, channel, message).await?),
             pinned,
-            pins,
-        },
-    )
-    .await
-    .map(drop)
+            pins: chat.data().pin_count(channel).await?,
+        })
+    });
+    answer.await.map(drop)
 }
 
 /// Tells a channel that the actor is typing.
@@ -253,17 +214,77 @@ pub async fn typing(chat: &Chat, actor: Actor, channel: ChannelId) -> Result<()>
         .map(drop)
 }
 
-/// The stored message, if the actor may see its channel.
-async fn visible_record(
+/// Most readings of the store for one change of a message; whoever was too late as often is told
+/// [`ChatError::Busy`]. Each waits until what it missed is durable, so it is not a busy loop.
+pub const LOOKS_MAX: usize = 32;
+
+/// Asks the guild to change a message, with a command that `read` makes of what the store says.
+/// When others were faster, reads again and asks again; the rules of [`crate::guild::state`] say
+/// when that is.
+///
+/// # Errors
+/// As the rules say; what `read` says. [`ChatError::Busy`]: others were faster all the time, and
+/// nothing was changed.
+async fn decide<Read>(
     chat: &Chat,
     actor: Actor,
     channel: ChannelId,
-    message: MessageId,
-) -> Result<(GuildId, MessageRecord)> {
+    read: impl Fn(Look) -> Read,
+) -> Result<Answer>
+where
+    Read: Future<Output = Result<Command>>,
+{
+    let deadline = Instant::now() + CALL_LIMIT;
     let guild = chat.guild_of(channel).await?;
-    access(chat, actor, channel, Permissions::VIEW_CHANNEL).await?;
+    for _ in 0..LOOKS_MAX {
+        let look = execute(chat, guild, actor, Command::Look { channel }).await?;
+        let command = read(expect!(look, Look)?).await?;
+        match execute(chat, guild, actor, command).await? {
+            Answer::LookAgain if Instant::now() < deadline => {
+                counter!("guildhall_guild_looks_again_total").increment(1);
+            }
+            Answer::LookAgain => break,
+            answer => return Ok(answer),
+        }
+    }
+    Err(ChatError::Busy)
+}
+
+/// The message as stored.
+async fn stored(chat: &Chat, channel: ChannelId, message: MessageId) -> Result<MessageRecord> {
     let record = chat.data().message(channel, message).await?;
-    Ok((guild, record.ok_or(ChatError::NotFound(Missing::Message))?))
+    record.ok_or(ChatError::NotFound(Missing::Message))
+}
+
+fn found(look: Look, record: &MessageRecord) -> Found {
+    Found {
+        look,
+        channel: record.channel_id,
+        message: record.id,
+        author: record.author_id,
+    }
+}
+
+/// The reactions of a message as stored, and whether `user` made this one.
+async fn reacted(
+    chat: &Chat,
+    channel: ChannelId,
+    message: MessageId,
+    user: UserId,
+    emoji: Option<&ReactionEmoji>,
+) -> Result<Reacted> {
+    let counts = chat.data().reactions(channel, &[message], user).await?;
+    let counts = counts.into_iter().next().unwrap_or_default();
+    let key = emoji.map(ReactionEmoji::key);
+    Ok(Reacted {
+        already: counts
+            .iter()
+            .any(|count| count.me && Some(count.emoji.key()) == key),
+        counts: counts
+            .into_iter()
+            .map(|count| (count.emoji, count.count))
+            .collect(),
+    })
 }
 
 /// The user behind an actor; the system reads as nobody.

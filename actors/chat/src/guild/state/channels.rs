@@ -114,6 +114,7 @@ impl GuildState {
             return Err(ChatError::NotFound(Missing::Channel));
         };
         self.slow_mode.forget(id);
+        self.recent.forget_channel(id);
         turn.write(Write::DeleteChannel(self.guild.id, id));
         turn.publish(self.channel_event("CHANNEL_DELETE", Audience::Channel(id), &gone));
         let children: Vec<Channel> = self

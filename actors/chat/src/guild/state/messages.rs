@@ -1,6 +1,6 @@
 //! Rules of messages: posting, editing, deleting, typing (Discord docs, Message Resource).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::channel::Channel;
 use model::embed::Embed;
@@ -15,7 +15,7 @@ use storage::store::{RecordPatch, Write};
 
 use super::{Asker, Effect, GuildState, Turn, check};
 use crate::error::{ChatError, Refusal, Result};
-use crate::guild::command::Answer;
+use crate::guild::command::{Answer, Found, Look};
 use crate::history;
 
 /// Whom a text notifies, after everyone's permissions.
@@ -45,7 +45,8 @@ impl GuildState {
             && let Some(nonce) = &draft.nonce
             && let Some(first) = self.nonces.find(turn.now_ms, author, channel, nonce)
         {
-            return Ok(Answer::Message(Box::new(first.clone())));
+            turn.effects.push(Effect::Show(channel, first));
+            return Ok(Answer::Done);
         }
         if draft.is_empty() {
             return Err(ChatError::Refused(Refusal::EmptyMessage));
@@ -187,6 +188,7 @@ impl GuildState {
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
+        look: Look,
         record: &MessageRecord,
         patch: MessagePatch,
     ) -> Result<Answer> {
@@ -204,6 +206,9 @@ impl GuildState {
             }
             check(has, Permissions::MANAGE_MESSAGES)?;
         }
+        if !self.recent.row_holds(look, record.id) {
+            return Ok(Answer::LookAgain);
+        }
         let mut changes = RecordPatch {
             flags: patch.flags.map(|new| {
                 (record.flags & !flags::SUPPRESS_EMBEDS) | (new & flags::SUPPRESS_EMBEDS)
@@ -214,6 +219,7 @@ impl GuildState {
             self.rewrite(turn.now_ms, record, patch, has, &mut changes)?;
         }
         let (channel, message) = (record.channel_id, record.id);
+        self.recent.row_changed(turn.number, message);
         turn.write(Write::PatchMessage(channel, message, Box::new(changes)));
         turn.effects.push(Effect::PublishUpdate {
             channel,
@@ -306,25 +312,43 @@ impl GuildState {
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
-        channel: ChannelId,
-        message: MessageId,
-        author: UserId,
+        found: Found,
+        pinned: bool,
     ) -> Result<Answer> {
+        let (channel, message) = (found.channel, found.message);
         let (_, has) = self.seen(&asker, channel)?;
-        if !asker.is(author) {
+        if !asker.is(found.author) {
             check(has, Permissions::MANAGE_MESSAGES)?;
         }
-        turn.write(Write::DeleteMessage(channel, message));
+        if !self.recent.is_there(found.look, message) {
+            return Ok(Answer::LookAgain);
+        }
+        self.delete(turn, channel, message, pinned);
         turn.publish(self.message_delete(channel, message));
         Ok(Answer::Done)
+    }
+
+    /// Writes that a message is gone; whoever calls this publishes it.
+    pub(super) fn delete(
+        &mut self,
+        turn: &mut Turn<'_>,
+        channel: ChannelId,
+        message: MessageId,
+        pinned: bool,
+    ) {
+        self.recent.deleted(turn.number, channel, message, pinned);
+        self.nonces.forget(message);
+        turn.write(Write::DeleteMessage(channel, message));
     }
 
     pub(super) fn bulk_delete(
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
+        look: Look,
         channel: ChannelId,
         messages: Vec<MessageId>,
+        found: &[(MessageId, bool)],
     ) -> Result<Answer> {
         self.allowed_in(&asker, channel, Permissions::MANAGE_MESSAGES)?;
         let messages: BTreeSet<MessageId> = messages.into_iter().collect();
@@ -338,11 +362,17 @@ impl GuildState {
         {
             return Err(ChatError::Refused(Refusal::BulkTooOld));
         }
-        let messages: Vec<MessageId> = messages.into_iter().collect();
-        for message in &messages {
-            turn.write(Write::DeleteMessage(channel, *message));
+        if !found.iter().all(|(id, _)| self.recent.is_there(look, *id)) {
+            return Ok(Answer::LookAgain);
         }
-        turn.publish(self.message_delete_bulk(channel, &messages));
+        let found: BTreeMap<MessageId, bool> = found.iter().copied().collect();
+        let gone: Vec<MessageId> = found.keys().copied().collect();
+        for (message, pinned) in found {
+            self.delete(turn, channel, message, pinned);
+        }
+        if !gone.is_empty() {
+            turn.publish(self.message_delete_bulk(channel, &gone));
+        }
         Ok(Answer::Done)
     }
 

@@ -7,19 +7,26 @@ use storage::store::{RecordPatch, Write};
 
 use super::{Asker, Effect, GuildState, Turn};
 use crate::error::{ChatError, Missing, Refusal, Result};
-use crate::guild::command::Answer;
+use crate::guild::command::{Answer, Look};
 
 impl GuildState {
     pub(super) fn set_pinned(
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
+        look: Look,
         record: &MessageRecord,
         pinned: bool,
         pins: usize,
     ) -> Result<Answer> {
         let (channel, message) = (record.channel_id, record.id);
         self.allowed_in(&asker, channel, Permissions::PIN_MESSAGES)?;
+        if !self.recent.row_holds(look, message) || !self.recent.pins_hold(look, channel) {
+            return Ok(Answer::LookAgain);
+        }
+        if record.pinned == pinned {
+            return Ok(Answer::Done);
+        }
         if pinned && !matches!(record.kind, kind::DEFAULT | kind::REPLY) {
             return Err(ChatError::Refused(Refusal::SystemMessage));
         }
@@ -30,6 +37,8 @@ impl GuildState {
             .channels
             .get_mut(&channel)
             .ok_or(ChatError::NotFound(Missing::Channel))?;
+        self.recent.row_changed(turn.number, message);
+        self.recent.pins_changed(turn.number, channel);
         if pinned {
             place.last_pin_timestamp = Some(time::from_unix_ms(turn.now_ms));
             turn.write(Write::PutPin(channel, message, turn.now_ms));

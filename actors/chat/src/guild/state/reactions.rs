@@ -1,64 +1,57 @@
-//! Rules of reactions (Discord docs, Message Resource, "Create Reaction" and following).
+//! Rules of reactions (Discord docs, Message Resource, "Create Reaction" and following). What a
+//! message has is asked of [`super::recent`].
 
 use model::emoji::ReactionEmoji;
 use model::permissions::Permissions;
 use model::reaction::ReactionRecord;
-use model::{ChannelId, MessageId, UserId, limits};
+use model::{UserId, limits};
 use storage::store::Write;
 
 use super::{Asker, GuildState, Turn, check};
 use crate::error::{ChatError, Missing, Refusal, Result};
-use crate::guild::command::Answer;
-
-/// A reaction asked for, with what the store says of the message.
-pub(super) struct Asked {
-    pub(super) channel: ChannelId,
-    pub(super) message: MessageId,
-    pub(super) author: UserId,
-    pub(super) emoji: ReactionEmoji,
-    pub(super) kinds: usize,
-    pub(super) known: bool,
-    pub(super) already: bool,
-}
+use crate::guild::command::{Answer, Found, Reacted};
 
 impl GuildState {
     pub(super) fn add_reaction(
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
-        asked: Asked,
+        found: Found,
+        emoji: ReactionEmoji,
+        read: &Reacted,
     ) -> Result<Answer> {
         let user = asker.user.ok_or(ChatError::MissingAccess)?;
-        let (_, has) = self.allowed_in(&asker, asked.channel, Permissions::READ_MESSAGE_HISTORY)?;
+        let (channel, message) = (found.channel, found.message);
+        let (_, has) = self.allowed_in(&asker, channel, Permissions::READ_MESSAGE_HISTORY)?;
         let row = self.row(user)?;
+        if !self.recent.is_there(found.look, message) {
+            return Ok(Answer::LookAgain);
+        }
+        let known = self.recent.reacted(message, read, user, &emoji);
         // Anyone may join a reaction that is there, but not while timed out.
-        if !asked.known || self.subject(row, turn.now_ms).timed_out {
+        if !known.known || self.subject(row, turn.now_ms).timed_out {
             check(has, Permissions::ADD_REACTIONS)?;
         }
-        if !asked.known {
+        if !known.known {
             // No guild here has emoji of its own yet, so an id names none.
-            if asked.emoji.id.is_some() {
+            if emoji.id.is_some() {
                 return Err(ChatError::NotFound(Missing::Emoji));
             }
-            if asked.kinds >= limits::REACTIONS_MAX {
+            if known.kinds >= limits::REACTIONS_MAX {
                 return Err(ChatError::Refused(Refusal::ReactionsMax));
             }
         }
-        if asked.already {
+        if known.already {
             return Ok(Answer::Done);
         }
-        turn.publish(self.reaction_add(
-            row,
-            asked.channel,
-            asked.message,
-            asked.author,
-            &asked.emoji,
-        ));
+        turn.publish(self.reaction_add(row, channel, message, found.author, &emoji));
+        self.recent
+            .reaction_changed(turn.number, message, read, (user, &emoji), true);
         turn.write(Write::PutReaction(ReactionRecord {
-            channel_id: asked.channel,
-            message_id: asked.message,
+            channel_id: channel,
+            message_id: message,
             user_id: user,
-            emoji: asked.emoji,
+            emoji,
             at_ms: turn.now_ms,
         }));
         Ok(Answer::Done)
@@ -68,16 +61,26 @@ impl GuildState {
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
-        channel: ChannelId,
-        message: MessageId,
+        found: Found,
         user: UserId,
         emoji: ReactionEmoji,
+        read: &Reacted,
     ) -> Result<Answer> {
+        let (channel, message) = (found.channel, found.message);
         let (_, has) = self.allowed_in(&asker, channel, Permissions::READ_MESSAGE_HISTORY)?;
         if !asker.is(user) {
             check(has, Permissions::MANAGE_MESSAGES)?;
         }
+        if !self.recent.is_there(found.look, message) {
+            return Ok(Answer::LookAgain);
+        }
+        // Nothing to take back, and nothing to tell.
+        if !self.recent.reacted(message, read, user, &emoji).already {
+            return Ok(Answer::Done);
+        }
         turn.publish(self.reaction_remove(user, channel, message, &emoji));
+        self.recent
+            .reaction_changed(turn.number, message, read, (user, &emoji), false);
         turn.write(Write::DeleteReaction(channel, message, emoji, user));
         Ok(Answer::Done)
     }
@@ -86,12 +89,21 @@ impl GuildState {
         &mut self,
         turn: &mut Turn<'_>,
         asker: Asker,
-        channel: ChannelId,
-        message: MessageId,
+        found: Found,
         emoji: Option<ReactionEmoji>,
+        read: &Reacted,
     ) -> Result<Answer> {
+        let (channel, message) = (found.channel, found.message);
         self.allowed_in(&asker, channel, Permissions::MANAGE_MESSAGES)?;
+        if !self.recent.is_there(found.look, message) {
+            return Ok(Answer::LookAgain);
+        }
+        if !self.recent.has_reactions(message, read, emoji.as_ref()) {
+            return Ok(Answer::Done);
+        }
         turn.publish(self.reactions_cleared(channel, message, emoji.as_ref()));
+        self.recent
+            .reactions_cleared(turn.number, message, read, emoji.as_ref());
         turn.write(Write::ClearReactions(channel, message, emoji));
         Ok(Answer::Done)
     }

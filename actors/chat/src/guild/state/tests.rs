@@ -7,5 +7,6 @@ mod fixture;
 mod members;
 mod messages;
 mod property;
+mod races;
 mod roles;
 mod settings;

@@ -80,7 +80,9 @@ async fn what_is_set_before_loading_may_stay() {
 async fn a_change_reaches_the_running_application() {
     let (node, log) = (node(), Log::default());
     let apps = applications(&node).await;
-    let changes: Arc<parking_lot::Mutex<Vec<(ConfigChange, Option<u16>)>>> = Arc::default();
+    let changes = Arc::new(parking_lot::Mutex::new(
+        Vec::<(ConfigChange, Option<u16>)>::new(),
+    ));
     let seen = changes.clone();
     let app = application("a", &log).env("port", 1_u16).env("old", 1_u16);
     let app = app.config_change(move |context, change| {

@@ -87,7 +87,7 @@ async fn it_has_defaults_and_refuses_what_is_wrong() {
     let (node, log) = (node(), Log::default());
     // Three restarts in five seconds; a limit on children no sane node reaches; no extra
     // arguments.
-    assert!(DEFAULT_MAX_CHILDREN >= 1_000_000);
+    const { assert!(DEFAULT_MAX_CHILDREN >= 1_000_000) };
     let supervisor = dynamic(&node, DynamicSupervisor::new()).await;
     let without = ChildSpec::worker_with::<Worker, u32>("w", |_| Plan::default());
     let error = supervisor.start_child(without).await.unwrap_err();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use otp::{
-    CallError, ChildSpec, ExitReason, Init, MonitorRef, Next, Node, Options, Registry, ServerRef,
-    StartError, Supervisor,
+    CallError, ChildKind, ChildSpec, ExitReason, Init, MonitorRef, Next, Node, Options, Registry,
+    ServerRef, StartError, Supervisor,
 };
 
 use crate::gen_servers::server::{Message, Server, Start, start, tell, walk, within};
@@ -318,28 +318,21 @@ async fn specifications_of_children() {
         }
     }
 
-    let shown = |spec: &ChildSpec| format!("{spec:?}");
+    let shown = |spec: &ChildSpec| (spec.restart_type(), spec.shutdown_type(), spec.kind());
+    let seconds = |seconds| Shutdown::Timeout(Duration::from_secs(seconds));
     let log = Log::default();
     let plain = ChildSpec::worker::<Server>("plain", move || Start::plain(&log));
-    assert_eq!(
-        shown(&plain),
-        "ChildSpec { id: \"plain\", restart: Permanent, shutdown: Timeout(5s), kind: Worker, \
-         significant: false }"
-    );
+    assert_eq!(plain.id(), "plain");
+    let default = (Restart::Permanent, seconds(5), ChildKind::Worker);
+    assert_eq!(shown(&plain), default);
     let own = ChildSpec::worker::<Own>("own", || ());
-    assert_eq!(
-        shown(&own),
-        "ChildSpec { id: \"own\", restart: Transient, shutdown: Timeout(10s), kind: Worker, \
-         significant: false }"
-    );
+    let overridden = (Restart::Transient, seconds(10), ChildKind::Worker);
+    assert_eq!(shown(&own), overridden);
     let used = ChildSpec::worker::<Own>("used", || ())
         .restart(Restart::Temporary)
         .shutdown(Shutdown::Brutal);
-    assert_eq!(
-        shown(&used),
-        "ChildSpec { id: \"used\", restart: Temporary, shutdown: Brutal, kind: Worker, \
-         significant: false }"
-    );
+    let overridden = (Restart::Temporary, Shutdown::Brutal, ChildKind::Worker);
+    assert_eq!(shown(&used), overridden);
     // And they are what a supervisor goes by: a transient child that ends well stays ended, a
     // permanent one does not.
     let node = node();

@@ -87,9 +87,19 @@ async fn a_name_is_free_when_its_end_is_seen() {
     let log = Log::default();
     let witness = otp::start::<Witness>(&node, ("holder", log.clone()), Options::new());
     let witness = witness.await.unwrap();
+    // Many others are told as well, which gives the witness time to look before the last is.
+    let mut crowd = probe(&node).await;
     for run in 0..RUNS {
         log.clear();
         let holder = named(&node, "holder").await;
+        let pid = holder.pid();
+        crowd
+            .run(move |ctx| {
+                for _ in 0..100 {
+                    ctx.monitor(pid);
+                }
+            })
+            .await;
         witness.cast(holder.pid());
         eventually!(log.all() == ["watching"]);
         match run % 4 {
@@ -102,6 +112,7 @@ async fn a_name_is_free_when_its_end_is_seen() {
         let mut seen = log.all();
         seen.sort();
         assert_eq!(seen, ["DOWN, free", "EXIT, free", "watching"], "run {run}");
+        super::arrived(&mut crowd, 100).await;
     }
 }
 

@@ -14,6 +14,9 @@ crate::cases! {
     one_connection_is_one_queue: "PROC-118";
 }
 
+/// Messages sent before an exit signal.
+const BEFORE: u32 = 40;
+
 async fn nothing_is_handled_after_an_exit_signal() {
     let (a, b) = two_nodes();
     for run in 0..2 * RUNS {
@@ -27,13 +30,16 @@ async fn nothing_is_handled_after_an_exit_signal() {
                     true => typed.cast(Note::Number(number)),
                     false => drop(ctx.send(pid, message(number))),
                 };
-                (0..3).for_each(send);
+                // So many that the receiver is at work on them when the signal comes.
+                (0..BEFORE).for_each(send);
                 ctx.exit(pid, custom("end"));
-                (3..6).for_each(send);
+                (BEFORE..BEFORE + 3).for_each(send);
             })
             .await;
-            let all = ["0", "1", "2", "EXIT custom: end", "3", "4", "5"];
+            let numbers = (0..BEFORE + 3).map(|number| number.to_string());
+            let mut all: Vec<String> = numbers.collect();
             if trap {
+                all.insert(BEFORE as usize, "EXIT custom: end".to_owned());
                 eventually!(log.len() == all.len());
                 assert_eq!(log.all(), all, "run {run}");
                 a.exit(pid, ExitReason::Kill);
@@ -41,7 +47,7 @@ async fn nothing_is_handled_after_an_exit_signal() {
                 assert_eq!(receiver.wait_for_exit().await, custom("end"));
                 // What came before it may be lost with the process, what came after must be.
                 let handled = log.all();
-                assert!(handled.len() <= 3, "run {run}: {handled:?}");
+                assert!(handled.len() <= BEFORE as usize, "run {run}: {handled:?}");
                 assert_eq!(handled, all[..handled.len()], "run {run}");
             }
         }

@@ -243,25 +243,26 @@ fn reasons() -> [ExitReason; 4] {
 async fn the_requester_ends_first() {
     let (a, b) = two_nodes();
     for reason in reasons() {
-        let requester = worker(&a).await;
-        a.hold_connection(&b, true);
-        let (plan, log) = logging();
-        let far = b.clone();
-        within(&requester, move |ctx| {
-            ctx.spawn_request::<Worker>(&far, plan, Options::new(), LINK)
-        })
-        .await;
-        a.exit(requester.pid(), reason.clone());
-        requester.wait_for_exit().await;
-        a.hold_connection(&b, false);
-        // Its parent's end is its own.
-        eventually!(log.len() == 2);
-        assert_eq!(
-            log.all(),
-            ["init".to_owned(), format!("terminate {reason}")]
-        );
-        eventually!(b.process_count() == 0);
-        eventually!((a.crossing(&b), b.crossing(&a)) == (0, 0));
+        let mut in_good_order = 0;
+        for run in 0..50 {
+            let requester = worker(&a).await;
+            a.hold_connection(&b, true);
+            let (plan, log) = logging();
+            let far = b.clone();
+            within(&requester, move |ctx| {
+                ctx.spawn_request::<Worker>(&far, plan, Options::new(), LINK)
+            })
+            .await;
+            a.exit(requester.pid(), reason.clone());
+            requester.wait_for_exit().await;
+            a.hold_connection(&b, false);
+            settled(&a, &b).await;
+            eventually!(b.process_count() == 0 && (a.crossing(&b), b.crossing(&a)) == (0, 0));
+            // Its parent's end is its own.
+            ended_by(&reason.to_string(), &log, run);
+            in_good_order += usize::from(log.len() == 2);
+        }
+        assert!(in_good_order > 0, "never with this reason: {reason}");
     }
 }
 
@@ -275,6 +276,7 @@ fn ended_by(reason: &str, log: &Log, run: usize) {
 
 async fn the_requester_ends_meanwhile() {
     let node = node();
+    let mut in_good_order = 0;
     for run in 0..RUNS {
         let requester = worker(&node).await;
         let (plan, log) = logging();
@@ -292,7 +294,9 @@ async fn the_requester_ends_meanwhile() {
         })));
         eventually!(asked.load(Ordering::SeqCst) && node.process_count() == 0);
         ended_by("custom: gone", &log, run);
+        in_good_order += usize::from(log.len() == 2);
     }
+    assert!(in_good_order > 0, "never with the reason of the requester");
 }
 
 async fn the_node_of_the_requester_vanishes() {
@@ -304,7 +308,8 @@ async fn the_node_of_the_requester_vanishes() {
     assert_eq!(texts(&mut probe, 1).await, ["spawned"]);
     a.disconnect(&b);
     assert_eq!(texts(&mut probe, 1).await, ["EXIT noconnection"]);
-    eventually!(log.all() == ["init", "terminate noconnection"]);
+    eventually!(b.process_count() == 0);
+    ended_by("noconnection", &log, 0);
     // At any time before it.
     for run in 0..RUNS / 2 {
         a.connect(&b);
@@ -337,7 +342,7 @@ async fn an_abandoned_request() {
     for (how, end) in [
         (PLAIN, None),
         (MONITOR, None),
-        (LINK, Some("terminate custom: abandoned")),
+        (LINK, Some("custom: abandoned")),
     ] {
         a.hold_connection(&b, true);
         let (plan, log) = logging();
@@ -346,8 +351,13 @@ async fn an_abandoned_request() {
         assert!(probe.run(move |ctx| ctx.abandon_spawn_request(asked)).await);
         assert!(!probe.run(move |ctx| ctx.abandon_spawn_request(asked)).await);
         a.hold_connection(&b, false);
-        eventually!(log.len() == 1 + usize::from(end.is_some()));
-        assert_eq!(log.all().get(1).map(String::as_str), end);
+        match end {
+            None => eventually!(log.len() == 1),
+            Some(reason) => {
+                eventually!(log.len() > 0 && b.process_count() == 0);
+                ended_by(reason, &log, 0);
+            }
+        }
         settled(&a, &b).await;
         probe.expect_nothing().await;
         eventually!((a.crossing(&b), b.crossing(&a)) == (0, 0));

@@ -108,8 +108,10 @@ async fn children_that_end_by_themselves_do_not_hold_up_the_stop() {
                 ChildSpec::function("last", move |start| {
                     let (node, reason) = (node.clone(), reason.clone());
                     async move {
-                        let mut plan = Plan::default();
-                        plan.name = "last";
+                        let plan = Plan {
+                            name: "last",
+                            ..Plan::default()
+                        };
                         let started = start.server::<Worker>(plan).await?;
                         let watched = node.wait_for_exit(started.pid());
                         tokio::spawn(async move {

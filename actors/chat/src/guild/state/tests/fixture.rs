@@ -283,7 +283,7 @@ impl Listeners {
                 }
                 Effect::Remove(user) => drop(self.views.remove(user)),
                 Effect::Clear(_) => self.views.clear(),
-                Effect::Write(_) => {}
+                Effect::Write(_) | Effect::Show(..) => {}
             }
         }
     }

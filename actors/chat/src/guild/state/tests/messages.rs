@@ -14,7 +14,10 @@ use storage::store::Write;
 
 use super::fixture::*;
 use crate::error::{ChatError, Missing, Refusal};
-use crate::guild::command::{Actor, Answer, ChannelPatch, Command, MemberPatch};
+use crate::guild::command::{
+    Actor, Answer, ChannelPatch, Command, Found, Look, MemberPatch, Reacted,
+};
+use crate::guild::state::Effect;
 
 fn embed() -> Embed {
     Embed {
@@ -346,10 +349,10 @@ fn a_repeated_nonce_answers_the_first_message() {
     };
     let first = world.ok(BOB, post(GENERAL, again())).message();
     let second = world.ok(BOB, post(GENERAL, again()));
-    assert_eq!(second.message(), first);
     assert!(
-        second.effects.is_empty(),
-        "neither stored nor published again"
+        matches!(second.effects[..], [Effect::Show(_, id)] if id == first.id),
+        "neither stored nor published again: {:?}",
+        second.effects
     );
     assert_ne!(
         world.ok(LOW, post(GENERAL, again())).message().id,
@@ -397,17 +400,10 @@ fn the_nonce_window_is_bounded() {
         enforce_nonce: true,
         ..draft("hi")
     };
-    assert!(
-        !world.ok(BOB, post(GENERAL, again(0))).effects.is_empty(),
-        "the oldest is forgotten"
-    );
-    assert!(
-        world
-            .ok(BOB, post(GENERAL, again(5_000)))
-            .effects
-            .is_empty(),
-        "a newer one is not"
-    );
+    let oldest = world.ok(BOB, post(GENERAL, again(0)));
+    assert_eq!(oldest.events(), ["MESSAGE_CREATE"], "is forgotten");
+    let newer = world.ok(BOB, post(GENERAL, again(5_000)));
+    assert!(newer.events().is_empty(), "is not");
 }
 
 #[test]
@@ -455,6 +451,7 @@ fn editing() {
     let mut world = World::new();
     let record = world.posted(BOB, GENERAL, "one");
     let edit = |record: &model::message::MessageRecord, patch| Command::EditMessage {
+        look: Look::default(),
         record: Box::new(record.clone()),
         patch: Box::new(patch),
     };
@@ -472,7 +469,7 @@ fn editing() {
     assert!(patch.edited_timestamp.is_some());
     assert!(matches!(
         outcome.effects.last(),
-        Some(super::super::Effect::PublishUpdate { answers: true, .. })
+        Some(Effect::PublishUpdate { answers: true, .. })
     ));
     assert_eq!(
         world.refused(MOD, edit(&record, text("x"))),
@@ -509,126 +506,171 @@ fn editing() {
     );
 }
 
+/// A message of LOW's in a channel, as it was found before anything was decided.
+fn found(channel: ChannelId, message: MessageId) -> Found {
+    Found {
+        look: Look::default(),
+        channel,
+        message,
+        author: LOW,
+    }
+}
+
 #[test]
 fn deleting() {
     let mut world = World::new();
-    let record = world.posted(BOB, GENERAL, "one");
+    let record = world.posted(LOW, GENERAL, "one");
     let delete = Command::DeleteMessage {
-        channel: GENERAL,
-        message: record.id,
-        author: BOB,
+        found: found(GENERAL, record.id),
+        pinned: false,
     };
     assert_eq!(
-        world.refused(LOW, delete.clone()),
+        world.refused(BOB, delete.clone()),
         ChatError::MissingPermissions
     );
     assert_eq!(
         world.ok(MOD, delete.clone()).data("MESSAGE_DELETE")["id"],
         record.id.to_string()
     );
-    world.ok(BOB, delete);
+    let again = world.ok(LOW, delete);
+    assert!(matches!(again.answer, Ok(Answer::LookAgain)));
+    assert!(again.effects.is_empty(), "told once");
 }
 
 #[test]
 fn bulk_deleting() {
     let mut world = World::new();
     let fresh: Vec<MessageId> = (0..101).map(|_| world.ids.next(NOW)).collect();
-    let bulk = |messages: &[MessageId]| Command::BulkDelete {
+    let bulk = |messages: &[MessageId], there: &[MessageId]| Command::BulkDelete {
+        look: Look::default(),
         channel: GENERAL,
         messages: messages.to_vec(),
+        found: there.iter().map(|id| (*id, false)).collect(),
     };
-    let outcome = world.ok(MOD, bulk(&fresh[..100]));
+    let outcome = world.ok(MOD, bulk(&fresh[..100], &fresh[..99]));
     assert_eq!(outcome.events(), ["MESSAGE_DELETE_BULK"]);
-    assert_eq!(outcome.writes().count(), 100);
+    assert_eq!(outcome.writes().count(), 99, "those that are there");
+    let ids = outcome.data("MESSAGE_DELETE_BULK")["ids"].clone();
+    assert_eq!(ids.as_array().unwrap().len(), 99);
+    let missing = world.ok(MOD, bulk(&fresh[..2], &[]));
+    assert!(missing.effects.is_empty(), "nothing to tell");
+    let again = world.ok(MOD, bulk(&fresh[..2], &fresh[1..2]));
+    assert!(matches!(again.answer, Ok(Answer::LookAgain)));
     assert_eq!(
-        world.refused(BOB, bulk(&fresh[..2])),
+        world.refused(BOB, bulk(&fresh[..2], &[])),
         ChatError::MissingPermissions
     );
     for wrong in [&fresh[..1], &[fresh[0], fresh[0]], &fresh[..]] {
         assert_eq!(
-            world.refused(MOD, bulk(wrong)),
+            world.refused(MOD, bulk(wrong, &[])),
             ChatError::Refused(Refusal::BulkCount)
         );
     }
     let old: MessageId = snowflake::floor_of(NOW - 14 * 24 * 60 * 60 * 1_000 - 1);
     assert_eq!(
-        world.refused(MOD, bulk(&[fresh[0], old])),
+        world.refused(MOD, bulk(&[fresh[0], old], &[])),
         ChatError::Refused(Refusal::BulkTooOld)
     );
+}
+
+/// So many kinds of reactions, with 👍 among them or not, made by the asker or not.
+fn read(kinds: usize, thumbs_up: bool, already: bool) -> Reacted {
+    let others = ('a'..).map(|name| ReactionEmoji {
+        id: None,
+        name: Some(name.to_string()),
+        animated: false,
+    });
+    let first = thumbs_up.then(thumbs);
+    Reacted {
+        counts: first
+            .into_iter()
+            .chain(others)
+            .take(kinds)
+            .map(|emoji| (emoji, 1))
+            .collect(),
+        already,
+    }
 }
 
 #[test]
 fn reactions() {
     let mut world = World::new();
-    let message: MessageId = world.ids.next(NOW);
-    let add = |channel: ChannelId, kinds, known, already| Command::AddReaction {
-        channel,
-        message,
-        author: LOW,
-        emoji: thumbs(),
-        kinds,
-        known,
-        already,
+    let add = |world: &mut World, channel: ChannelId, read: Reacted| {
+        // Every time on another message.
+        let message: MessageId = world.ids.next(NOW);
+        let command = Command::AddReaction {
+            found: found(channel, message),
+            emoji: thumbs(),
+            read,
+        };
+        world.run(BOB, command)
     };
-    let data = world
-        .ok(BOB, add(GENERAL, 0, false, false))
-        .data("MESSAGE_REACTION_ADD");
+    let data = add(&mut world, GENERAL, read(0, false, false)).data("MESSAGE_REACTION_ADD");
     assert_eq!(data["member"]["user"]["id"], BOB.to_string());
     assert_eq!(data["message_author_id"], LOW.to_string());
     assert_eq!((&data["burst"], &data["type"]), (&false.into(), &0.into()));
-    assert!(
-        world
-            .ok(BOB, add(GENERAL, 1, true, true))
-            .effects
-            .is_empty()
-    );
-    assert_eq!(
-        world.refused(BOB, add(SECRET, 0, false, false)),
-        ChatError::MissingAccess
-    );
-    assert_eq!(
-        world.refused(BOB, add(GENERAL, 20, false, false)),
-        ChatError::Refused(Refusal::ReactionsMax)
-    );
-    world.ok(BOB, add(GENERAL, 20, true, false));
+    let already = add(&mut world, GENERAL, read(1, true, true));
+    assert!(already.answer.is_ok() && already.effects.is_empty());
+    let hidden = add(&mut world, SECRET, read(0, false, false)).answer;
+    assert_eq!(hidden.unwrap_err(), ChatError::MissingAccess);
+    let full = add(&mut world, GENERAL, read(20, false, false)).answer;
+    assert_eq!(full.unwrap_err(), ChatError::Refused(Refusal::ReactionsMax));
+    let joined = add(&mut world, GENERAL, read(20, true, false));
+    assert_eq!(joined.events(), ["MESSAGE_REACTION_ADD"]);
     let custom = Command::AddReaction {
-        channel: GENERAL,
-        message,
-        author: LOW,
+        found: found(GENERAL, world.ids.next(NOW)),
         emoji: ReactionEmoji {
             id: Some(Id::new(7)),
             name: Some("x".to_owned()),
             animated: false,
         },
-        kinds: 0,
-        known: false,
-        already: false,
+        read: read(0, false, false),
     };
     assert_eq!(
         world.refused(BOB, custom),
         ChatError::NotFound(Missing::Emoji)
     );
 
-    let remove = |user| Command::RemoveReaction {
-        channel: GENERAL,
-        message,
+    world.everyone_may(everyone_default() - Permissions::ADD_REACTIONS);
+    let new = add(&mut world, GENERAL, read(1, false, false)).answer;
+    assert_eq!(new.unwrap_err(), ChatError::MissingPermissions);
+    assert!(
+        add(&mut world, GENERAL, read(1, true, false))
+            .answer
+            .is_ok()
+    );
+    world.everyone_may(everyone_default() - Permissions::READ_MESSAGE_HISTORY);
+    let unread = add(&mut world, GENERAL, read(1, true, false)).answer;
+    assert_eq!(unread.unwrap_err(), ChatError::MissingPermissions);
+}
+
+#[test]
+fn taking_reactions_back() {
+    let mut world = World::new();
+    let message: MessageId = world.ids.next(NOW);
+    let remove = |user, there| Command::RemoveReaction {
+        found: found(GENERAL, message),
         user,
         emoji: thumbs(),
+        read: read(2, true, there),
     };
     assert_eq!(
-        world.ok(BOB, remove(BOB)).events(),
+        world.ok(BOB, remove(BOB, true)).events(),
         ["MESSAGE_REACTION_REMOVE"]
     );
+    let none = world.ok(BOB, remove(BOB, true));
+    assert!(none.effects.is_empty(), "it was taken back already");
     assert_eq!(
-        world.refused(BOB, remove(LOW)),
+        world.refused(BOB, remove(LOW, false)),
         ChatError::MissingPermissions
     );
-    world.ok(MOD, remove(LOW));
     let clear = |emoji| Command::ClearReactions {
-        channel: GENERAL,
-        message,
+        found: found(GENERAL, message),
         emoji,
+        read: read(2, true, false),
     };
+    let none = world.ok(MOD, clear(Some(thumbs())));
+    assert!(none.effects.is_empty(), "nobody has it any more");
     assert_eq!(
         world.refused(BOB, clear(None)),
         ChatError::MissingPermissions
@@ -637,22 +679,17 @@ fn reactions() {
         world.ok(MOD, clear(None)).events(),
         ["MESSAGE_REACTION_REMOVE_ALL"]
     );
-    let one = world.ok(MOD, clear(Some(thumbs())));
+    assert!(world.ok(MOD, clear(None)).effects.is_empty());
+    let other: MessageId = world.ids.next(NOW);
+    let one = Command::ClearReactions {
+        found: found(GENERAL, other),
+        emoji: Some(thumbs()),
+        read: read(2, true, false),
+    };
+    let one = world.ok(MOD, one);
     assert_eq!(
         one.data("MESSAGE_REACTION_REMOVE_EMOJI")["emoji"]["name"],
         "👍"
-    );
-
-    world.everyone_may(everyone_default() - Permissions::ADD_REACTIONS);
-    assert_eq!(
-        world.refused(BOB, add(GENERAL, 1, false, false)),
-        ChatError::MissingPermissions
-    );
-    world.ok(BOB, add(GENERAL, 1, true, false));
-    world.everyone_may(everyone_default() - Permissions::READ_MESSAGE_HISTORY);
-    assert_eq!(
-        world.refused(BOB, add(GENERAL, 1, true, false)),
-        ChatError::MissingPermissions
     );
 }
 
@@ -660,10 +697,15 @@ fn reactions() {
 fn pins() {
     let mut world = World::new();
     let record = world.posted(BOB, GENERAL, "keep");
-    let pin = |pinned, pins| Command::SetPinned {
-        record: Box::new(record.clone()),
-        pinned,
-        pins,
+    let pin = |pinned: bool, pins| {
+        let mut record = record.clone();
+        record.pinned = !pinned;
+        Command::SetPinned {
+            look: Look::default(),
+            record: Box::new(record),
+            pinned,
+            pins,
+        }
     };
     assert_eq!(
         world.refused(BOB, pin(true, 0)),
@@ -677,7 +719,7 @@ fn pins() {
     assert_eq!(outcome.events(), ["CHANNEL_PINS_UPDATE", "MESSAGE_CREATE"]);
     assert!(outcome.effects.iter().any(|effect| matches!(
         effect,
-        super::super::Effect::PublishUpdate { answers: false, message, .. } if *message == record.id
+        Effect::PublishUpdate { answers: false, message, .. } if *message == record.id
     )));
     let told = outcome.data("MESSAGE_CREATE");
     assert_eq!(
@@ -689,6 +731,16 @@ fn pins() {
         record.id.to_string()
     );
     assert!(!outcome.data("CHANNEL_PINS_UPDATE")["last_pin_timestamp"].is_null());
+    let mut pinned = record.clone();
+    pinned.pinned = true;
+    let again = Command::SetPinned {
+        look: Look::default(),
+        record: Box::new(pinned),
+        pinned: true,
+        pins: 1,
+    };
+    let again = world.ok(MOD, again);
+    assert!(again.effects.is_empty(), "it is pinned already");
     let outcome = world.ok(MOD, pin(false, 1));
     assert_eq!(outcome.events(), ["CHANNEL_PINS_UPDATE"]);
     assert!(outcome.data("CHANNEL_PINS_UPDATE")["last_pin_timestamp"].is_null());

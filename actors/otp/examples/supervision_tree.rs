@@ -1,6 +1,6 @@
 //! A supervision tree that fails in parts, and what is restarted each time.
 //!
-//! Run it with `cargo run -p guildhall-otp --example supervision`.
+//! Run it with `cargo run -p guildhall-otp --example supervision_tree`.
 
 use std::time::Duration;
 
