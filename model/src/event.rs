@@ -123,6 +123,18 @@ impl Encoded {
             _ => Some(&self.body),
         }
     }
+
+    /// The body a session with `intents` gets whose user is in none of the lists of the event, or
+    /// `None` when it did not ask for it.
+    pub fn body_for_most(&self, intents: Intents) -> Option<&Bytes> {
+        if !intents.contains(self.intents) {
+            return None;
+        }
+        match &self.redacted {
+            Some(redacted) if !intents.contains(Intents::MESSAGE_CONTENT) => Some(redacted),
+            _ => Some(&self.body),
+        }
+    }
 }
 
 /// The JSON of `data` and the brace that closes the envelope.

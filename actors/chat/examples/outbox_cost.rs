@@ -24,7 +24,7 @@ use otp::testing::Probe;
 struct Null;
 
 impl Transport for Null {
-    fn dispatch(&self, payloads: &[(Head, Bytes)]) -> Sent {
+    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
         std::hint::black_box(payloads);
         Sent::Accepted
     }

@@ -1,16 +1,21 @@
 //! The Relay process: one per guild, hands every event to the sessions that may have it.
 //!
 //! ```text
-//!  Lane ──deliver──▶ list of orders ──Flush, once──▶ [Relay] ──append_many──▶ Outbox × n
+//!  Lane ──deliver──▶ list of orders ──Flush, once──▶ [Relay] ──append──▶ Outbox × n
 //!                    (RelayHandle)                      │ one walk per batch, one write per session
-//!                                                       └─ Joined, Left ─▶ Session
+//!                    roster, by class                   └─ Joined, Left, Lost ─▶ Session
 //! ```
 //!
 //! * Started by the guild's family supervisor ([`RelayHandle::args`], [`RelayHandle::options`]).
-//! * When it dies the list of orders survives in the handle, the subscriptions do not: each of its
-//!   sessions has a monitor on it, gets DOWN, tells its client op 9 with `d: false` and ends. Never
-//!   a silent gap.
+//! * When it dies, the list of orders, the roster and the batch at hand survive in the handle; its
+//!   successor goes on where it was, and no session notices. Only if it died in the middle of an
+//!   order, or if events were lost before they came here (the list overflowed, the lane died), does
+//!   the successor send every session [`session::Message::Lost`]: it tells its client op 9 with
+//!   `d: false` and ends. Never a silent gap. When the whole family ends, sessions learn it from
+//!   their monitor on its supervisor ([`RelayHandle::anchor`]).
 //! * It calls nobody; it casts to sessions and appends to their outboxes.
+//! * Each event is decided once per class of sessions (`relay/class.rs`). From
+//!   [`PARALLEL_SESSIONS_MIN`] sessions on a batch is walked by as many tasks as there are workers.
 //! * Its mailbox holds one Flush and the DOWNs of sessions. The queue that matters is the list:
 //!   above [`TYPING_QUEUE_MAX`] orders typing is shed, above [`PRESENCE_QUEUE_MAX`] presence too;
 //!   above [`ORDERS_BUSY`] [`RelayHandle::is_full`] tells the guild to refuse work; at
@@ -18,22 +23,25 @@
 //! * Next hop: [`crate::session::outbox`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use model::event::Encoded;
 use model::intents::Intents;
 use model::{GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
-use crate::session::outbox::Outbox;
+use crate::session::outbox::{Appended, Outbox};
 use crate::session::{self, Session};
 
+mod class;
 mod meters;
 mod roster;
 mod view;
 
 use meters::Meters;
-use roster::Roster;
+use roster::{Batch, Roster, SLICES, Slice};
 pub use view::View;
 
 /// Orders waiting above which typing is shed. Counter `guildhall_relay_shed_total{class}`.
@@ -55,6 +63,9 @@ pub const BATCH_MAX: usize = 1_024;
 
 /// Sessions written to between two chances for other processes to run.
 pub const SESSIONS_PER_SLICE: usize = 128;
+
+/// Sessions from which on a batch is walked by all workers: below, waking them costs more.
+pub const PARALLEL_SESSIONS_MIN: usize = 2_048;
 
 /// Names a session: 32 hex digits.
 pub type SessionId = Arc<str>;
@@ -79,7 +90,7 @@ pub struct Subscriber {
 pub enum Order {
     /// Hand this to everyone who may have it.
     Publish(Arc<Encoded>),
-    /// A session listens from here on. Read [`RelayHandle::pid`] *before* handing this over and
+    /// A session listens from here on. Read [`RelayHandle::anchor`] *before* handing this over and
     /// answer that pid to the session.
     Subscribe {
         /// Who.
@@ -112,6 +123,12 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// The running process; a dead one until its successor has started.
     server: Mutex<Option<ServerRef<Relay>>>,
+    /// See [`RelayHandle::anchor`].
+    anchor: Mutex<Option<Pid>>,
+    /// Locked by the relay alone, and never while it waits.
+    roster: Mutex<Roster>,
+    /// Events may have been lost on the way here.
+    gap: AtomicBool,
     meters: Meters,
 }
 
@@ -120,6 +137,20 @@ struct Waiting {
     orders: Vec<Order>,
     /// [`ORDERS_MAX`] was reached: orders were lost, so the relay must serve nobody any more.
     overflowed: bool,
+    /// Sessions whose subscription was among the lost orders.
+    stranded: Vec<Pid>,
+}
+
+impl Waiting {
+    /// Loses orders.
+    fn strand(&mut self, orders: impl IntoIterator<Item = Order>) {
+        self.overflowed = true;
+        let stranded = orders.into_iter().filter_map(|order| match order {
+            Order::Subscribe { subscriber, .. } => Some(subscriber.pid),
+            _ => None,
+        });
+        self.stranded.extend(stranded);
+    }
 }
 
 impl std::fmt::Debug for RelayHandle {
@@ -135,6 +166,9 @@ impl RelayHandle {
             guild,
             waiting: Mutex::default(),
             server: Mutex::new(None),
+            anchor: Mutex::new(None),
+            roster: Mutex::default(),
+            gap: AtomicBool::new(false),
             meters: Meters::new(),
         };
         Self {
@@ -160,7 +194,8 @@ impl RelayHandle {
         let shared = &*self.shared;
         let mut waiting = shared.waiting.lock();
         if waiting.overflowed {
-            // They were for sessions which the dying relay invalidates.
+            // For sessions which the successor of the dying relay sends away.
+            waiting.strand(orders);
             return;
         }
         let before = waiting.orders.len();
@@ -174,26 +209,27 @@ impl RelayHandle {
         if after > ORDERS_MAX {
             shared.meters.orders.decrement(after as f64);
             shared.meters.overflows.increment(1);
-            *waiting = Waiting {
-                orders: Vec::new(),
-                overflowed: true,
-            };
+            let lost = std::mem::take(&mut waiting.orders);
+            waiting.strand(lost);
         }
         if before == 0 && after > 0 {
             shared.wake();
         }
     }
 
-    /// The relay process, if it runs. A session which subscribes monitors the pid read *before*
-    /// its [`Order::Subscribe`] was handed over: whatever relay takes the order then, either that
-    /// one serves the session or the session learns that it died.
-    pub fn pid(&self) -> Option<Pid> {
-        self.shared
-            .server
-            .lock()
-            .as_ref()
-            .filter(|server| server.is_alive())
-            .map(ServerRef::pid)
+    /// The process whose end means that all subscriptions are gone: the supervisor of the relay,
+    /// or the relay itself if it has none; `None` before its first start. A session which
+    /// subscribes monitors the pid read *before* its [`Order::Subscribe`] was handed over: whatever
+    /// relay takes the order then, either it serves the session, or the session learns that it
+    /// does not.
+    pub fn anchor(&self) -> Option<Pid> {
+        *self.shared.anchor.lock()
+    }
+
+    /// Says that events may have been lost on the way here: the relay that starts next sends all
+    /// sessions away.
+    pub fn lost_events(&self) {
+        self.shared.gap.store(true, Ordering::Release);
     }
 
     /// Orders waiting.
@@ -253,7 +289,6 @@ pub enum Message {
 /// The relay process.
 pub struct Relay {
     shared: Arc<Shared>,
-    roster: Roster,
 }
 
 impl GenServer for Relay {
@@ -263,19 +298,19 @@ impl GenServer for Relay {
     async fn init(args: RelayArgs, ctx: &mut Context<Self>) -> Init<Self> {
         let shared = args.handle.shared;
         *shared.server.lock() = Some(ctx.self_ref());
-        shared.waiting.lock().overflowed = false;
+        *shared.anchor.lock() = Some(ctx.parent().unwrap_or(ctx.pid()));
+        let relay = Self { shared };
+        relay.take_over(ctx);
         // A predecessor may have left orders, and its wake-up died with it.
-        Init::Continue(
-            Self {
-                shared,
-                roster: Roster::default(),
-            },
-            Message::Flush,
-        )
+        Init::Continue(relay, Message::Flush)
     }
 
     async fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Next<Self> {
         let Message::Flush = message;
+        let left = self.shared.roster.lock().delivering();
+        if let Some(batch) = left {
+            self.give(batch, ctx).await;
+        }
         let Some((orders, more)) = self.shared.take() else {
             return Next::Stop(ExitReason::Error("too many orders waiting".into()));
         };
@@ -283,27 +318,58 @@ impl GenServer for Relay {
             // The list was not emptied, so nobody else will wake this process for the rest.
             ctx.self_ref().cast(Message::Flush);
         }
-        if !orders.is_empty() {
-            self.carry_out(orders, ctx).await;
+        if !orders.is_empty()
+            && let Some(batch) = self.carry_out(orders, ctx)
+        {
+            self.give(batch, ctx).await;
         }
         Next::Go
     }
 
     async fn handle_info(&mut self, info: Info, ctx: &mut Context<Self>) -> Next<Self> {
-        if let Info::Down { monitor, .. } = info
-            && let Some(id) = self.roster.watched(monitor)
-        {
-            self.forget(&id, ctx);
+        if let Info::Down { monitor, .. } = info {
+            let mut roster = self.shared.roster.lock();
+            if let Some(id) = roster.watched(monitor) {
+                self.forget(&mut roster, &id, ctx);
+            }
         }
         Next::Go
     }
 }
 
 impl Relay {
-    /// Carries out one batch: control orders at their place among the events, then one walk over
-    /// all sessions.
-    async fn carry_out(&mut self, orders: Vec<Order>, ctx: &mut Context<Self>) {
+    /// Goes on where a predecessor was, or sends everyone away if something was lost.
+    fn take_over(&self, ctx: &mut Context<Self>) {
+        let shared = &self.shared;
+        let mut roster = shared.roster.lock();
+        let mut waiting = shared.waiting.lock();
+        let overflowed = std::mem::take(&mut waiting.overflowed);
+        let stranded = std::mem::take(&mut waiting.stranded);
+        drop(waiting);
+        let gap = shared.gap.swap(false, Ordering::AcqRel);
+        if gap || overflowed || roster.is_broken() {
+            let lost = roster.clear();
+            roster.change_hands();
+            roster.mend();
+            shared.meters.subscriptions.decrement(lost.len() as f64);
+            for pid in lost.iter().map(|one| one.pid).chain(stranded) {
+                self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
+            }
+            return;
+        }
+        for (id, pid) in roster.change_hands() {
+            let monitor = ctx.monitor(pid);
+            roster.watched_by(id, monitor);
+        }
+    }
+
+    /// Carries out orders: control orders at their place among the events. The events, for
+    /// everyone, if there are any.
+    fn carry_out(&self, orders: Vec<Order>, ctx: &mut Context<Self>) -> Option<Arc<Batch>> {
         self.shared.meters.batches.increment(1);
+        let mut roster = self.shared.roster.lock();
+        let roster = &mut *roster;
+        roster.break_up();
         let mut batch: Vec<Arc<Encoded>> = Vec::with_capacity(orders.len());
         for order in orders {
             match order {
@@ -313,62 +379,80 @@ impl Relay {
                     view,
                     snapshot,
                 } => {
-                    self.subscribe(subscriber, view, &snapshot, &batch, ctx);
+                    self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx);
                 }
                 Order::Unsubscribe(id) => {
-                    self.catch_up(&id, &batch);
-                    self.forget(&id, ctx);
+                    self.catch_up(roster, &id, &batch);
+                    self.forget(roster, &id, ctx);
                 }
                 Order::Views(views) => {
                     for (user, view) in views {
-                        for id in self.roster.of(user) {
-                            self.catch_up(&id, &batch);
-                            self.roster.set_view(&id, &view);
+                        for id in roster.of(user) {
+                            self.catch_up(roster, &id, &batch);
+                            roster.set_view(&id, &view);
                         }
                     }
                 }
                 Order::Remove(user) => {
-                    for id in self.roster.of(user) {
-                        self.remove(&id, &batch, ctx);
+                    for id in roster.of(user) {
+                        self.remove(roster, &id, &batch, ctx);
                     }
                 }
                 Order::Clear => {
-                    for id in self.roster.ids() {
-                        self.remove(&id, &batch, ctx);
+                    for id in roster.ids() {
+                        self.remove(roster, &id, &batch, ctx);
                     }
                 }
             }
         }
-        self.publish(&batch, ctx).await;
+        roster.mend();
+        // Nobody is owed anything: a thousand logins are not a thousand walks.
+        (!batch.is_empty()).then(|| roster.prepare(batch))
     }
 
-    async fn publish(&mut self, batch: &[Arc<Encoded>], ctx: &mut Context<Self>) {
-        if batch.is_empty() {
-            // Nobody is owed anything: a thousand logins are not a thousand walks.
-            return;
-        }
+    /// Gives everyone a batch.
+    async fn give(&self, batch: Arc<Batch>, ctx: &mut Context<Self>) {
+        let (slices, sessions) = {
+            let roster = self.shared.roster.lock();
+            (roster.slices(), roster.len())
+        };
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let mut closed = Vec::new();
-        let mut from = 0;
-        while from < self.roster.len() {
-            let to = self.roster.len().min(from + SESSIONS_PER_SLICE);
-            let appended = self.roster.finish(from..to, batch, &mut closed);
-            self.shared
-                .meters
-                .dispatched(appended.events, appended.bytes);
-            from = to;
-            if from < self.roster.len() {
-                tokio::task::yield_now().await;
+        if sessions < PARALLEL_SESSIONS_MIN || workers == 1 {
+            for slice in slices {
+                closed.extend(walk(&slice, &batch, &self.shared).await);
             }
+        } else {
+            let slices: Arc<[_]> = slices.into();
+            let next = Arc::new(AtomicUsize::new(0));
+            let mut walks = JoinSet::new();
+            for _ in 0..workers.min(SLICES) {
+                let (slices, next) = (Arc::clone(&slices), Arc::clone(&next));
+                let (batch, shared) = (Arc::clone(&batch), Arc::clone(&self.shared));
+                walks.spawn(async move {
+                    let mut closed = Vec::new();
+                    while let Some(slice) = slices.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        closed.extend(walk(slice, &batch, &shared).await);
+                    }
+                    closed
+                });
+            }
+            // A walk that panics takes the relay along, as one without tasks would.
+            closed = walks.join_all().await.concat();
         }
+        let mut roster = self.shared.roster.lock();
+        roster.delivered();
+        self.shared.meters.classes.record(roster.classes() as f64);
         for id in closed {
-            self.forget(&id, ctx);
+            self.forget(&mut roster, &id, ctx);
         }
     }
 
     fn subscribe(
-        &mut self,
+        &self,
+        roster: &mut Roster,
         subscriber: Subscriber,
-        view: Arc<View>,
+        view: &Arc<View>,
         snapshot: &[Arc<Encoded>],
         batch: &[Arc<Encoded>],
         ctx: &mut Context<Self>,
@@ -378,74 +462,91 @@ impl Relay {
             .iter()
             .filter_map(|event| Some((event, event.body_for(user, intents)?)));
         // A session that is here already keeps its order: what it is owed comes before.
-        self.catch_up(&subscriber.id, batch);
+        self.catch_up(roster, &subscriber.id, batch);
         let appended = subscriber.outbox.append_many(wanted);
         if appended.closed {
-            self.forget(&subscriber.id, ctx);
+            self.forget(roster, &subscriber.id, ctx);
             return;
         }
         self.shared
             .meters
             .dispatched(appended.events, appended.bytes);
-        self.tell(
-            ctx.node(),
-            subscriber.pid,
-            |guild, relay| session::Message::Joined { guild, relay },
-            ctx.pid(),
-        );
+        let anchor = ctx.parent().unwrap_or(ctx.pid());
+        self.tell(ctx.node(), subscriber.pid, |guild| {
+            session::Message::Joined {
+                guild,
+                relay: anchor,
+            }
+        });
         let monitor = ctx.monitor(subscriber.pid);
-        match self.roster.add(subscriber, view, monitor, batch.len()) {
-            Some(old) => drop(ctx.demonitor(old.monitor, true)),
-            None => self.shared.meters.subscriptions.increment(1.0),
+        if let Some(old) = roster.watched_by(subscriber.id.clone(), monitor) {
+            ctx.demonitor(old, true);
+        }
+        if !roster.add(subscriber, view, batch.len()) {
+            self.shared.meters.subscriptions.increment(1.0);
         }
     }
 
-    fn catch_up(&mut self, id: &SessionId, batch: &[Arc<Encoded>]) {
-        let appended = self.roster.catch_up_one(id, batch, batch.len());
+    fn catch_up(&self, roster: &mut Roster, id: &SessionId, batch: &[Arc<Encoded>]) {
+        let appended = roster.catch_up_one(id, batch);
         self.shared
             .meters
             .dispatched(appended.events, appended.bytes);
     }
 
     /// The user is out of the guild: what came before is still theirs, then the session is told.
-    fn remove(&mut self, id: &SessionId, batch: &[Arc<Encoded>], ctx: &mut Context<Self>) {
-        self.catch_up(id, batch);
-        if let Some(pid) = self.forget(id, ctx) {
-            self.tell(
-                ctx.node(),
-                pid,
-                |guild, relay| session::Message::Left { guild, relay },
-                ctx.pid(),
-            );
+    fn remove(
+        &self,
+        roster: &mut Roster,
+        id: &SessionId,
+        batch: &[Arc<Encoded>],
+        ctx: &mut Context<Self>,
+    ) {
+        self.catch_up(roster, id, batch);
+        if let Some(pid) = self.forget(roster, id, ctx) {
+            let anchor = ctx.parent().unwrap_or(ctx.pid());
+            self.tell(ctx.node(), pid, |guild| session::Message::Left {
+                guild,
+                relay: anchor,
+            });
         }
     }
 
-    fn forget(&mut self, id: &SessionId, ctx: &mut Context<Self>) -> Option<Pid> {
-        let entry = self.roster.remove(id)?;
-        ctx.demonitor(entry.monitor, true);
+    fn forget(&self, roster: &mut Roster, id: &SessionId, ctx: &mut Context<Self>) -> Option<Pid> {
+        let subscriber = roster.remove(id)?;
+        if let Some(monitor) = roster.unwatch(id) {
+            ctx.demonitor(monitor, true);
+        }
         self.shared.meters.subscriptions.decrement(1.0);
-        Some(entry.subscriber.pid)
+        Some(subscriber.pid)
     }
 
-    fn tell(
-        &self,
-        node: &Node,
-        session: Pid,
-        message: impl FnOnce(GuildId, Pid) -> session::Message,
-        relay: Pid,
-    ) {
+    fn tell(&self, node: &Node, session: Pid, message: impl FnOnce(GuildId) -> session::Message) {
         if let Some(session) = node.server_ref::<Session>(session) {
-            session.cast(message(self.shared.guild, relay));
+            session.cast(message(self.shared.guild));
         }
     }
 }
 
-impl Drop for Relay {
+/// Gives the sessions of a slice a batch; those that are closed.
+async fn walk(slice: &Mutex<Slice>, batch: &Batch, shared: &Shared) -> Vec<SessionId> {
+    let (mut closed, mut from) = (Vec::new(), 0);
+    loop {
+        let mut total = Appended::default();
+        let next = slice.lock().give(from, batch, &mut total, &mut closed);
+        shared.meters.dispatched(total.events, total.bytes);
+        match next {
+            Some(next) => from = next,
+            None => return closed,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Drop for Shared {
     fn drop(&mut self) {
-        self.shared
-            .meters
-            .subscriptions
-            .decrement(self.roster.len() as f64);
+        let sessions = self.roster.get_mut().len();
+        self.meters.subscriptions.decrement(sessions as f64);
     }
 }
 

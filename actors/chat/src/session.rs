@@ -163,6 +163,11 @@ pub enum Message {
         /// The relay.
         relay: Pid,
     },
+    /// From a relay: events of the guild were lost, the session cannot go on without a gap.
+    Lost {
+        /// Whose relay.
+        guild: GuildId,
+    },
     /// From a relay: the user is out of the guild.
     Left {
         /// Whose relay.
@@ -280,6 +285,7 @@ impl GenServer for Session {
                 self.guilds.joined(guild);
                 self.guilds.served(guild, relay, || ctx.monitor(relay));
             }
+            Message::Lost { guild } => return self.gap(guild),
             Message::Left { guild, .. } => {
                 let then = self.guilds.left(guild);
                 self.carry_on(guild, then, ctx);
@@ -292,8 +298,7 @@ impl GenServer for Session {
         if let Info::Down { monitor, .. } = info
             && let Some(guild) = self.guilds.watched(monitor)
         {
-            tracing::info!(session = %self.id, %guild, "relay died: the session cannot go on without a gap");
-            return self.over(Some(Close::InvalidSession { resumable: false }), "relay");
+            return self.gap(guild);
         }
         Next::Go
     }
@@ -366,6 +371,12 @@ impl Session {
         self.farewell = farewell;
         counter!("guildhall_sessions_ended_total", "why" => why).increment(1);
         Next::Stop(ExitReason::Normal)
+    }
+
+    /// Events of a guild were lost: the client is told so, never left with a silent gap.
+    fn gap(&mut self, guild: GuildId) -> Next<Self> {
+        tracing::info!(session = %self.id, %guild, "events were lost: the session cannot go on");
+        self.over(Some(Close::InvalidSession { resumable: false }), "relay")
     }
 
     fn set_presence(&mut self, presence: Presence, ctx: &mut Context<Self>) {

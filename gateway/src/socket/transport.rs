@@ -148,7 +148,7 @@ impl SocketWriter {
     /// Sends one whole payload that is not a dispatch.
     pub(crate) fn send(&self, payload: Bytes) {
         let mut state = self.state.lock();
-        self.write(&mut state, &[(Head::new(), payload)]);
+        self.write(&mut state, &[(Head::new(), &payload)]);
     }
 
     /// Sends whole frames made elsewhere: pongs and close replies.
@@ -279,7 +279,7 @@ impl SocketWriter {
     }
 
     /// Makes frames of payloads and sends them.
-    fn write(&self, state: &mut State, payloads: &[(Head, Bytes)]) -> Sent {
+    fn write(&self, state: &mut State, payloads: &[(Head, &Bytes)]) -> Sent {
         if state.closed || state.ended.is_some() {
             return Sent::Closed;
         }
@@ -305,7 +305,7 @@ impl SocketWriter {
     }
 
     /// Text frames: three pieces each, none of them copied unless it has to wait. At most `N`.
-    fn write_plain<const N: usize>(&self, state: &mut State, batch: &[(Head, Bytes)]) {
+    fn write_plain<const N: usize>(&self, state: &mut State, batch: &[(Head, &Bytes)]) {
         let mut heads = [FrameHead::EMPTY; N];
         for (head, (json, body)) in heads.iter_mut().zip(batch) {
             *head = FrameHead::new(Kind::Text, json.len() + body.len());
@@ -314,7 +314,7 @@ impl SocketWriter {
         if state.queue.is_empty() {
             let mut pieces = [[IoSlice::new(&[]); 3]; N];
             for (pieces, (head, (json, body))) in pieces.iter_mut().zip(heads.iter().zip(batch)) {
-                *pieces = [head.as_ref(), json, body].map(IoSlice::new);
+                *pieces = [head.as_ref(), json, &body[..]].map(IoSlice::new);
             }
             written = self.try_write(state, pieces[..batch.len()].as_flattened());
         }
@@ -323,7 +323,7 @@ impl SocketWriter {
     }
 
     /// Binary frames of compressed messages, and text frames of those that stay text.
-    fn write_compressed(&self, state: &mut State, payloads: &[(Head, Bytes)]) {
+    fn write_compressed(&self, state: &mut State, payloads: &[(Head, &Bytes)]) {
         let mut frames = Vec::new();
         let mut message = Vec::new();
         for (head, body) in payloads {
@@ -415,7 +415,7 @@ impl SocketWriter {
 /// What is left of a batch of which `written` bytes were taken: heads are copied, bodies shared.
 fn left_over(
     heads: &[FrameHead],
-    batch: &[(Head, Bytes)],
+    batch: &[(Head, &Bytes)],
     mut written: usize,
     mut keep: impl FnMut(Bytes),
 ) {

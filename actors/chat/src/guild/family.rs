@@ -86,7 +86,10 @@ impl Family {
     }
 
     pub(crate) fn lane_is(&self, lane: ServerRef<Lane>) {
-        *self.lane.lock() = Some(lane);
+        if self.lane.lock().replace(lane).is_some() {
+            // What its predecessor had not settled is published by nobody.
+            self.relay.lost_events();
+        }
     }
 
     pub(crate) fn next_generation(&self) -> u64 {

@@ -291,7 +291,7 @@ impl Lane {
                 self.family.relay().deliver(orders);
             }
             // The pid is read before the order is handed over, see the relay.
-            Settle::Subscribed(reply) => match self.family.relay().pid() {
+            Settle::Subscribed(reply) => match self.family.relay().anchor() {
                 Some(pid) => {
                     self.family.relay().deliver(orders);
                     reply.send(Ok(pid));

@@ -1,6 +1,6 @@
 //! What relays count. All relays of a node count together.
 
-use metrics::{Counter, Gauge};
+use metrics::{Counter, Gauge, Histogram};
 use model::event::Class;
 
 use super::{Order, PRESENCE_QUEUE_MAX, TYPING_QUEUE_MAX};
@@ -19,6 +19,8 @@ pub(super) struct Meters {
     pub(super) overflows: Counter,
     /// Sessions subscribed, once per guild.
     pub(super) subscriptions: Gauge,
+    /// Classes of a relay, once per batch.
+    pub(super) classes: Histogram,
 }
 
 impl Meters {
@@ -32,6 +34,7 @@ impl Meters {
             shed_presence: metrics::counter!("guildhall_relay_shed_total", "class" => "presence"),
             overflows: metrics::counter!("guildhall_relay_overflows_total"),
             subscriptions: metrics::gauge!("guildhall_relay_subscriptions"),
+            classes: metrics::histogram!("guildhall_relay_classes"),
         }
     }
 

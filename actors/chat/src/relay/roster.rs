@@ -1,51 +1,112 @@
-//! Who listens to a guild on this node, and what each of them is owed of a batch. Pure but for the
-//! writes to outboxes.
+//! Who listens to a guild on this node, and what each of them is owed. Pure but for the writes to
+//! outboxes.
 //!
 //! ```text
-//!  batch   P0 P1 [Views of Ann] P2 P3          each entry has a cursor into the batch:
+//!  batch   P0 P1 [Views of Ann] P2 P3          each entry has a cursor, in events of this relay:
 //!  Ann     ├─ P0 P1 ─┤new view ├─ P2 P3 ─┤     it is caught up before its own change,
 //!  Bob     ├─────── P0 P1 P2 P3 ─────────┤     and once at the end of the batch
 //! ```
+//!
+//! It belongs to the handle, not to the relay process: when that dies its successor finds the
+//! batch at hand and how far each session is, and goes on there. Entries lie in slices, each
+//! behind a lock of its own, which are walked in parallel; a session stays in its slice, so its
+//! order holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::event::{Audience, Encoded};
-use model::{ChannelId, UserId};
-use otp::MonitorRef;
+use model::UserId;
+use model::event::Encoded;
+use otp::{MonitorRef, Pid};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::class::{ClassId, Classes, reaches};
 use super::view::View;
-use super::{SessionId, Subscriber};
+use super::{SESSIONS_PER_SLICE, SessionId, Subscriber};
 use crate::session::outbox::Appended;
+use crate::session::replay::Portion;
+
+/// Slices of a roster: more than cores, so that those who are done early help out.
+pub(super) const SLICES: usize = 16;
 
 /// One session that listens.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) subscriber: Subscriber,
-    pub(super) view: Arc<View>,
-    /// Watches the session process.
-    pub(super) monitor: MonitorRef,
-    /// How much of the batch at hand it has been given.
-    cursor: usize,
+struct Entry {
+    subscriber: Subscriber,
+    class: ClassId,
+    view: Arc<View>,
+    /// Events of this relay it has been given, or was not meant to get.
+    cursor: u64,
+}
+
+/// Entries that are walked together.
+#[derive(Debug, Default)]
+pub(super) struct Slice {
+    entries: Vec<Entry>,
+}
+
+/// Events on their way to everyone.
+#[derive(Debug)]
+pub(super) struct Batch {
+    events: Vec<Arc<Encoded>>,
+    /// Events of this relay before these.
+    first: u64,
+    /// By class.
+    portions: Vec<Portion>,
+    /// Users to be asked one by one.
+    apart: HashSet<UserId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    slice: usize,
+    index: usize,
 }
 
 /// All sessions that listen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Roster {
-    entries: Vec<Entry>,
-    by_id: HashMap<SessionId, usize>,
+    slices: Vec<Arc<Mutex<Slice>>>,
+    by_id: HashMap<SessionId, Place>,
     by_user: HashMap<UserId, SmallVec<[SessionId; 1]>>,
+    /// Of the relay process that runs.
     by_monitor: HashMap<MonitorRef, SessionId>,
+    monitors: HashMap<SessionId, MonitorRef>,
+    classes: Classes,
+    /// Events of this relay so far, without those of the batch that is being put together.
+    position: u64,
+    /// Not yet with everyone.
+    delivering: Option<Arc<Batch>>,
+    /// Events or orders were lost: nobody can go on.
+    broken: bool,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self {
+            slices: (0..SLICES).map(|_| Arc::default()).collect(),
+            by_id: HashMap::new(),
+            by_user: HashMap::new(),
+            by_monitor: HashMap::new(),
+            monitors: HashMap::new(),
+            classes: Classes::default(),
+            position: 0,
+            delivering: None,
+            broken: false,
+        }
+    }
 }
 
 impl Entry {
-    /// Gives it what it may have of the batch up to `end`.
-    fn catch_up(&mut self, batch: &[Arc<Encoded>], end: usize) -> Appended {
-        let due = batch.get(self.cursor..end).unwrap_or_default();
-        self.cursor = end;
+    /// Gives it what it may have of the events, of which the first is number `first`.
+    fn catch_up(&mut self, events: &[Arc<Encoded>], first: u64) -> Appended {
+        let end = first + events.len() as u64;
+        // It is never behind the batch at hand, and may be ahead of its beginning.
+        let had = self.cursor.saturating_sub(first).min(end - first) as usize;
+        self.cursor = self.cursor.max(end);
         let subscriber = &self.subscriber;
-        let mut wanted = due.iter().filter_map(|event| {
+        let mut wanted = events[had..].iter().filter_map(|event| {
             if !reaches(&event.audience, subscriber.user, &self.view) {
                 return None;
             }
@@ -59,56 +120,104 @@ impl Entry {
                 .append_many(std::iter::once(first).chain(wanted)),
         }
     }
+
+    /// Gives it the whole batch.
+    fn give(&mut self, batch: &Batch) -> Appended {
+        let apart = !batch.apart.is_empty() && batch.apart.contains(&self.subscriber.user);
+        if self.cursor != batch.first || apart {
+            return self.catch_up(&batch.events, batch.first);
+        }
+        self.cursor += batch.events.len() as u64;
+        match batch.portions.get(self.class) {
+            Some(portion) if !portion.events.is_empty() => {
+                self.subscriber.outbox.append_portion(portion)
+            }
+            _ => Appended::default(),
+        }
+    }
 }
 
-/// Whether an audience includes a user with this view.
-fn reaches(audience: &Audience, user: UserId, view: &View) -> bool {
-    let channel: ChannelId = match audience {
-        Audience::Guild => return true,
-        Audience::Users(users) => return users.contains(&user),
-        Audience::Channel(channel) => *channel,
-    };
-    view.may_see(channel)
+impl Slice {
+    /// Gives the next [`SESSIONS_PER_SLICE`] sessions from `from` on the batch; where to go on, or
+    /// `None` at the end. Giving it again does nothing. Closed sessions are noted in `closed`.
+    pub(super) fn give(
+        &mut self,
+        from: usize,
+        batch: &Batch,
+        total: &mut Appended,
+        closed: &mut Vec<SessionId>,
+    ) -> Option<usize> {
+        let to = self.entries.len().min(from + SESSIONS_PER_SLICE);
+        for entry in self.entries.get_mut(from..to).unwrap_or_default() {
+            let appended = entry.give(batch);
+            total.events += appended.events;
+            total.bytes += appended.bytes;
+            if appended.closed {
+                closed.push(entry.subscriber.id.clone());
+            }
+        }
+        (to < self.entries.len()).then_some(to)
+    }
 }
 
 impl Roster {
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.by_id.len()
     }
 
-    /// Adds a session that is owed the batch from `position` on. A session that is here already
-    /// is replaced.
+    /// How many classes its sessions are of.
+    pub(super) fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// The slices, to be walked.
+    pub(super) fn slices(&self) -> Vec<Arc<Mutex<Slice>>> {
+        self.slices.clone()
+    }
+
+    /// Adds a session that is owed the batch being put together from `position` on. One that is
+    /// here already is replaced; whether it was.
     pub(super) fn add(
         &mut self,
         subscriber: Subscriber,
-        view: Arc<View>,
-        monitor: MonitorRef,
+        view: &Arc<View>,
         position: usize,
-    ) -> Option<Entry> {
-        let old = self.remove(&subscriber.id);
-        self.by_id.insert(subscriber.id.clone(), self.entries.len());
-        self.by_user
-            .entry(subscriber.user)
-            .or_default()
-            .push(subscriber.id.clone());
-        self.by_monitor.insert(monitor, subscriber.id.clone());
-        self.entries.push(Entry {
+    ) -> bool {
+        let replaced = self.remove(&subscriber.id).is_some();
+        let (class, view) = self.classes.enter(view, subscriber.intents);
+        let lengths = self.slices.iter().map(|slice| slice.lock().entries.len());
+        let slice = lengths
+            .enumerate()
+            .min_by_key(|(_, length)| *length)
+            .map_or(0, |(slice, _)| slice);
+        let ids = self.by_user.entry(subscriber.user).or_default();
+        ids.push(subscriber.id.clone());
+        let id = subscriber.id.clone();
+        let mut entries = self.slices[slice].lock();
+        let index = entries.entries.len();
+        entries.entries.push(Entry {
             subscriber,
+            class,
             view,
-            monitor,
-            cursor: position,
+            cursor: self.position + position as u64,
         });
-        old
+        drop(entries);
+        self.by_id.insert(id, Place { slice, index });
+        replaced
     }
 
     /// Takes a session out.
-    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Entry> {
-        let index = self.by_id.remove(id)?;
-        let entry = self.entries.swap_remove(index);
-        if let Some(moved) = self.entries.get(index) {
-            self.by_id.insert(moved.subscriber.id.clone(), index);
+    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Subscriber> {
+        let Place { slice, index } = self.by_id.remove(id)?;
+        let mut slice = self.slices[slice].lock();
+        let entry = slice.entries.swap_remove(index);
+        if let Some(moved) = slice.entries.get(index)
+            && let Some(place) = self.by_id.get_mut(&moved.subscriber.id)
+        {
+            place.index = index;
         }
-        self.by_monitor.remove(&entry.monitor);
+        drop(slice);
+        self.classes.leave(entry.class);
         let user = entry.subscriber.user;
         if let Some(ids) = self.by_user.get_mut(&user) {
             ids.retain(|other| *other != entry.subscriber.id);
@@ -116,12 +225,41 @@ impl Roster {
                 self.by_user.remove(&user);
             }
         }
-        Some(entry)
+        Some(entry.subscriber)
+    }
+
+    /// The session is watched by this monitor; the one before it, if any.
+    pub(super) fn watched_by(&mut self, id: SessionId, monitor: MonitorRef) -> Option<MonitorRef> {
+        self.by_monitor.insert(monitor, id.clone());
+        let old = self.monitors.insert(id, monitor)?;
+        self.by_monitor.remove(&old);
+        Some(old)
+    }
+
+    /// The session is watched no more.
+    pub(super) fn unwatch(&mut self, id: &SessionId) -> Option<MonitorRef> {
+        let monitor = self.monitors.remove(id)?;
+        self.by_monitor.remove(&monitor);
+        Some(monitor)
     }
 
     /// The session a monitor watches.
     pub(super) fn watched(&self, monitor: MonitorRef) -> Option<SessionId> {
         self.by_monitor.get(&monitor).cloned()
+    }
+
+    /// Another process serves them from here on: its predecessor's monitors are void. All sessions
+    /// with their processes.
+    pub(super) fn change_hands(&mut self) -> Vec<(SessionId, Pid)> {
+        self.by_monitor.clear();
+        self.monitors.clear();
+        let mut all = Vec::with_capacity(self.len());
+        for slice in &self.slices {
+            let slice = slice.lock();
+            let each = slice.entries.iter().map(|entry| &entry.subscriber);
+            all.extend(each.map(|one| (one.id.clone(), one.pid)));
+        }
+        all
     }
 
     /// The sessions of a user.
@@ -131,50 +269,81 @@ impl Roster {
 
     /// Every session.
     pub(super) fn ids(&self) -> Vec<SessionId> {
-        self.entries
-            .iter()
-            .map(|entry| entry.subscriber.id.clone())
-            .collect()
+        self.by_id.keys().cloned().collect()
     }
 
-    /// Gives one session the batch up to `position`.
-    pub(super) fn catch_up_one(
-        &mut self,
-        id: &SessionId,
-        batch: &[Arc<Encoded>],
-        position: usize,
-    ) -> Appended {
-        match self.by_id.get(id) {
-            Some(index) => self.entries[*index].catch_up(batch, position),
-            None => Appended::default(),
-        }
+    fn entry<T>(&self, id: &SessionId, then: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let Place { slice, index } = self.by_id.get(id)?;
+        let mut slice = self.slices[*slice].lock();
+        slice.entries.get_mut(*index).map(then)
     }
 
-    /// Gives the sessions in `range` (of [`Roster::len`]) the rest of the batch and readies them
-    /// for the next one. The closed ones among them are noted in `closed`.
-    pub(super) fn finish(
-        &mut self,
-        range: std::ops::Range<usize>,
-        batch: &[Arc<Encoded>],
-        closed: &mut Vec<SessionId>,
-    ) -> Appended {
-        let mut total = Appended::default();
-        for entry in self.entries.get_mut(range).unwrap_or_default() {
-            let appended = entry.catch_up(batch, batch.len());
-            entry.cursor = 0;
-            total.events += appended.events;
-            total.bytes += appended.bytes;
-            if appended.closed {
-                closed.push(entry.subscriber.id.clone());
-            }
-        }
-        total
+    /// Gives one session what there is of the batch being put together.
+    pub(super) fn catch_up_one(&mut self, id: &SessionId, batch: &[Arc<Encoded>]) -> Appended {
+        let first = self.position;
+        self.entry(id, |entry| entry.catch_up(batch, first))
+            .unwrap_or_default()
     }
 
     /// Changes what a session may see from here on.
     pub(super) fn set_view(&mut self, id: &SessionId, view: &Arc<View>) {
-        if let Some(index) = self.by_id.get(id) {
-            self.entries[*index].view = Arc::clone(view);
-        }
+        let Some((old, intents)) = self.entry(id, |entry| (entry.class, entry.subscriber.intents))
+        else {
+            return;
+        };
+        // First in, then out: a class of one keeps its pages if nothing changes.
+        let (class, view) = self.classes.enter(view, intents);
+        self.classes.leave(old);
+        self.entry(id, |entry| {
+            entry.class = class;
+            entry.view = view;
+        });
+    }
+
+    /// The batch is complete: what everyone is to be given. Until [`Roster::delivered`] it is what
+    /// a successor begins with.
+    pub(super) fn prepare(&mut self, events: Vec<Arc<Encoded>>) -> Arc<Batch> {
+        let (portions, apart) = self.classes.prepare(&events);
+        let batch = Arc::new(Batch {
+            first: self.position,
+            portions,
+            apart,
+            events,
+        });
+        self.position += batch.events.len() as u64;
+        self.delivering = Some(Arc::clone(&batch));
+        batch
+    }
+
+    /// A batch that a predecessor did not get to the end of.
+    pub(super) fn delivering(&self) -> Option<Arc<Batch>> {
+        self.delivering.clone()
+    }
+
+    /// Everyone has the batch.
+    pub(super) fn delivered(&mut self) {
+        self.delivering = None;
+    }
+
+    /// Events or orders were lost, or may be if the process ends before [`Roster::mend`].
+    pub(super) fn break_up(&mut self) {
+        self.broken = true;
+    }
+
+    /// Nothing was lost after all, or everyone has been told.
+    pub(super) fn mend(&mut self) {
+        self.broken = false;
+    }
+
+    /// Whether nobody can go on.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Takes everyone out.
+    pub(super) fn clear(&mut self) -> Vec<Subscriber> {
+        self.delivering = None;
+        let ids = self.ids();
+        ids.iter().filter_map(|id| self.remove(id)).collect()
     }
 }

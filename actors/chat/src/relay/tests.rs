@@ -115,6 +115,13 @@ impl Fixture {
         }
     }
 
+    /// As the supervisor does after a crash.
+    async fn restart(&mut self) {
+        self.relay = otp::start::<Relay>(&self.node, self.handle.args(), self.handle.options())
+            .await
+            .unwrap();
+    }
+
     fn listener(&self, id: &str, user_id: u64) -> Listener {
         Listener::new(id, user(user_id), Intents::ALL, self.probe.pid())
     }
@@ -266,19 +273,86 @@ async fn dead_and_closed_sessions_are_forgotten() {
 
 #[tokio::test]
 async fn orders_survive_the_relay() {
-    let it = Fixture::new().await;
-    assert_eq!(it.handle.pid(), Some(it.relay.pid()));
+    let mut it = Fixture::new().await;
+    assert_eq!(
+        it.handle.anchor(),
+        Some(it.relay.pid()),
+        "it has no supervisor here"
+    );
     it.node.exit(it.relay.pid(), ExitReason::Kill);
     it.relay.wait_for_exit().await;
-    assert_eq!(it.handle.pid(), None);
     let ann = it.listener("ann", 1);
     it.handle
         .deliver(vec![ann.subscribe(&[]), publish(Audience::Guild, "waited")]);
-    let successor = otp::start::<Relay>(&it.node, it.handle.args(), it.handle.options())
-        .await
-        .unwrap();
+    it.restart().await;
     eventually!(ann.heard() == ["waited"]);
-    assert_eq!(it.handle.pid(), Some(successor.pid()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_and_the_batch_at_hand_survive_the_relay() {
+    const SESSIONS: u64 = 2_100;
+    const KILLS: usize = 10;
+    let mut it = Fixture::new().await;
+    let listeners: Vec<Listener> = (1..=SESSIONS)
+        .map(|id| it.listener(&format!("session {id}"), id))
+        .collect();
+    let channels = |id: u64| {
+        if id.is_multiple_of(3) {
+            vec![7]
+        } else {
+            vec![7, 8]
+        }
+    };
+    it.handle.deliver(
+        (1..)
+            .zip(&listeners)
+            .map(|(id, listener)| listener.subscribe(&channels(id)))
+            .collect(),
+    );
+    let mut published: u64 = 0;
+    for _ in 0..KILLS {
+        for _ in 0..20 {
+            published += 1;
+            let channel = 7 + published % 2;
+            it.handle
+                .deliver(vec![in_channel(channel, &published.to_string())]);
+            tokio::task::yield_now().await;
+        }
+        it.node.exit(it.relay.pid(), ExitReason::Kill);
+        it.relay.wait_for_exit().await;
+        it.restart().await;
+    }
+    let due = |id: u64| -> Vec<String> {
+        let all = (1..=published).filter(|number| channels(id).contains(&(7 + number % 2)));
+        all.map(|number| number.to_string()).collect()
+    };
+    for (id, listener) in (1..).zip(&listeners) {
+        let due = due(id);
+        eventually!(listener.recorder.received().len() > due.len());
+        assert_eq!(listener.heard(), due, "session {id}");
+    }
+    // The monitors are the successor's own: a session that ends is forgotten.
+    let strong = || Arc::strong_count(&listeners[0].subscriber.outbox);
+    assert_eq!(strong(), 2);
+    it.node.exit(it.probe.pid(), ExitReason::Kill);
+    eventually!(strong() == 1);
+}
+
+#[tokio::test]
+async fn a_relay_that_follows_a_gap_sends_everyone_away() {
+    let mut it = Fixture::new().await;
+    let ann = it.listener("ann", 1);
+    it.handle
+        .deliver(vec![ann.subscribe(&[]), publish(Audience::Guild, "before")]);
+    eventually!(ann.heard() == ["before"]);
+    it.handle.lost_events();
+    it.node.exit(it.relay.pid(), ExitReason::Kill);
+    it.relay.wait_for_exit().await;
+    it.handle.deliver(vec![publish(Audience::Guild, "after")]);
+    it.restart().await;
+    // Nothing comes after the gap.
+    eventually!(Arc::strong_count(&ann.subscriber.outbox) == 1);
+    assert_eq!(ann.heard(), ["before"]);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use model::event::{Encoded, write_head};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::replay::{Replay, ReplayLimits};
+use super::replay::{Kept, Portion, Replay, ReplayLimits};
 use super::transport::{Close, Head, Sent, Transport};
 
 /// Most dispatches handed to a transport at once while a replay is sent.
@@ -149,6 +149,31 @@ impl Outbox {
         self.append_locked(&mut inner, events)
     }
 
+    /// Numbers, keeps and sends what the session's class got of a batch, as
+    /// [`Outbox::append_many`] does.
+    pub(crate) fn append_portion(&self, portion: &Portion) -> Appended {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Lost | State::Closed) {
+            return Appended {
+                closed: true,
+                ..Appended::default()
+            };
+        }
+        let mut payloads: SmallVec<[(Head, &Bytes); 2]> = SmallVec::new();
+        if matches!(inner.state, State::Live { .. }) {
+            let numbers = inner.replay.last() + 1..;
+            payloads.extend(numbers.zip(&portion.events).map(payload));
+        }
+        inner.replay.push_portion(portion);
+        self.send(&mut inner, &payloads);
+        self.report(&mut inner);
+        Appended {
+            events: portion.events.len() as u64,
+            bytes: portion.bytes as u64,
+            closed: false,
+        }
+    }
+
     fn append_locked<'a>(
         &self,
         inner: &mut Inner,
@@ -156,15 +181,13 @@ impl Outbox {
     ) -> Appended {
         let live = matches!(inner.state, State::Live { .. });
         let mut appended = Appended::default();
-        let mut payloads: SmallVec<[(Head, Bytes); 2]> = SmallVec::new();
+        let mut payloads: SmallVec<[(Head, &Bytes); 2]> = SmallVec::new();
         for (event, body) in events {
-            let sequence = inner.replay.push(event, body);
+            inner.replay.push(Kept::new(event, body));
             appended.events += 1;
             appended.bytes += body.len() as u64;
             if live {
-                let mut head = Head::new();
-                write_head(&mut head, event.name, sequence);
-                payloads.push((head, body.clone()));
+                payloads.push((head(event.name, inner.replay.last()), body));
             }
         }
         if appended.events > 0 {
@@ -299,7 +322,7 @@ impl Outbox {
 
     /// Brings the connection up to date: `fresh` payloads when it is live, the ring when it is
     /// behind; then checks whether anything the client needs was dropped.
-    fn send(&self, inner: &mut Inner, fresh: &[(Head, Bytes)]) {
+    fn send(&self, inner: &mut Inner, fresh: &[(Head, &Bytes)]) {
         let next = inner.replay.last() + 1;
         if let State::Live { transport } = &inner.state {
             match transport.dispatch(fresh) {
@@ -402,18 +425,20 @@ impl Inner {
     }
 
     /// The next dispatches from the ring, at most [`REPLAY_STEP`].
-    fn step(&self, next: u64) -> Vec<(Head, Bytes)> {
-        let payload = |(number, kept): (u64, &super::replay::Kept)| {
-            let mut head = Head::new();
-            write_head(&mut head, kept.name(), number);
-            (head, kept.body().clone())
-        };
-        self.replay
-            .from(next)
-            .take(REPLAY_STEP)
-            .map(payload)
-            .collect()
+    fn step(&self, next: u64) -> Vec<(Head, &Bytes)> {
+        let kept = self.replay.from(next).take(REPLAY_STEP);
+        kept.map(payload).collect()
     }
+}
+
+fn head(name: &str, number: u64) -> Head {
+    let mut head = Head::new();
+    write_head(&mut head, name, number);
+    head
+}
+
+fn payload((number, kept): (u64, &Kept)) -> (Head, &Bytes) {
+    (head(kept.name(), number), kept.body())
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl Received {
 }
 
 impl Transport for Recorder {
-    fn dispatch(&self, payloads: &[(Head, Bytes)]) -> Sent {
+    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
         let mut state = self.state.lock();
         if let Some(refusal) = state.refusal {
             return refusal;

@@ -1,21 +1,32 @@
 //! What RESUME replays: the last events of a session, shared with everyone else who got them.
 //!
-//! An event costs one pointer and one flag here (16 bytes); its bytes are shared. Numbers are not
-//! stored: the events are consecutive. Pure: no lock, no clock.
+//! ```text
+//!  pieces:  [one event] [run of 900 on pages] [one] [run of 40]     numbered without gaps
+//!            16 bytes    16 bytes per page                            up to `last`
+//! ```
+//!
+//! Events that a whole class of sessions got are on shared pages ([`page`]) and cost next to
+//! nothing here; an event for this session alone costs a pointer. Numbers are not stored: the
+//! events are consecutive. Pure: no lock, no clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use model::event::Encoded;
+use smallvec::SmallVec;
+
+pub(crate) mod page;
+
+use page::Run;
 
 /// Most bytes of event bodies a session may hold back for RESUME, shared ones counted in full. At
 /// the limit the oldest events are dropped, and a client that needs one of them gets op 9 with
 /// `d: false`. Gauge `guildhall_replay_bytes`.
 pub const REPLAY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Free slots above which the ring gives memory back when it is trimmed.
-const SLACK_MAX: usize = 256;
+/// Free pieces above which the ring gives memory back when it is trimmed.
+const SLACK_MAX: usize = 64;
 
 /// How much is kept for RESUME.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +46,7 @@ impl Default for ReplayLimits {
     }
 }
 
-/// One kept event, in the form this session was sent.
+/// One kept event, in the form its sessions were sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     event: Arc<Encoded>,
@@ -43,12 +54,20 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// An event in the form `body`, which is one of its two bodies.
+    pub(crate) fn new(event: &Arc<Encoded>, body: &Bytes) -> Self {
+        Self {
+            event: Arc::clone(event),
+            redacted: !std::ptr::eq(body, &raw const event.body),
+        }
+    }
+
     /// The event's name.
     pub(crate) fn name(&self) -> &'static str {
         self.event.name
     }
 
-    /// The bytes as this session was sent them.
+    /// The bytes as the sessions were sent them.
     pub(crate) fn body(&self) -> &Bytes {
         match &self.event.redacted {
             Some(redacted) if self.redacted => redacted,
@@ -57,11 +76,47 @@ impl Kept {
     }
 }
 
+/// What a class of sessions gets of a batch, made once for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Portion {
+    pub(crate) events: Vec<Kept>,
+    /// The same events on the class's pages; empty when the class is too small to have any.
+    pub(crate) runs: SmallVec<[Run; 1]>,
+    /// Bytes of the bodies.
+    pub(crate) bytes: usize,
+}
+
+/// Kept events that follow each other.
+#[derive(Debug)]
+enum Piece {
+    One(Kept),
+    Run(Run),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Run(run) => run.len(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Kept> {
+        let (one, run) = match self {
+            Self::One(kept) => (Some(kept), None),
+            Self::Run(run) => (None, Some(run.iter())),
+        };
+        one.into_iter().chain(run.into_iter().flatten())
+    }
+}
+
 /// The kept events, numbered without gaps up to the last one given out.
 #[derive(Debug)]
 pub(crate) struct Replay {
     limits: ReplayLimits,
-    events: VecDeque<Kept>,
+    pieces: VecDeque<Piece>,
+    /// Events of all pieces.
+    events: usize,
     /// Number of the last event pushed; 0 before the first.
     last: u64,
     bytes: usize,
@@ -72,7 +127,8 @@ impl Replay {
     pub(crate) fn new(limits: ReplayLimits) -> Self {
         Self {
             limits,
-            events: VecDeque::new(),
+            pieces: VecDeque::new(),
+            events: 0,
             last: 0,
             bytes: 0,
         }
@@ -85,7 +141,7 @@ impl Replay {
 
     /// Number of the oldest event still here; one past the last when there is none.
     pub(crate) fn first(&self) -> u64 {
-        self.last + 1 - self.events.len() as u64
+        self.last + 1 - self.events as u64
     }
 
     /// Bytes of the kept bodies.
@@ -93,50 +149,90 @@ impl Replay {
         self.bytes
     }
 
-    /// Numbers and keeps an event whose form for this session is `body`, which is one of the two
-    /// bodies of `event`; drops the oldest ones while over the limits. Returns the number.
-    pub(crate) fn push(&mut self, event: &Arc<Encoded>, body: &Bytes) -> u64 {
-        let redacted = !std::ptr::eq(body, &raw const event.body);
-        self.last += 1;
-        self.bytes += body.len();
-        self.events.push_back(Kept {
-            event: Arc::clone(event),
-            redacted,
-        });
-        while self.events.len() > self.limits.events || self.bytes > self.limits.bytes {
+    /// Numbers and keeps an event; drops the oldest ones while over the limits.
+    pub(crate) fn push(&mut self, kept: Kept) {
+        self.bytes += kept.body().len();
+        self.pieces.push_back(Piece::One(kept));
+        self.pushed(1);
+    }
+
+    /// Numbers and keeps what a class got; drops the oldest ones while over the limits.
+    pub(crate) fn push_portion(&mut self, portion: &Portion) {
+        if portion.runs.is_empty() {
+            let ones = portion.events.iter().cloned().map(Piece::One);
+            self.pieces.extend(ones);
+        }
+        for run in &portion.runs {
+            let extended = match self.pieces.back_mut() {
+                Some(Piece::Run(last)) => last.extend(run),
+                _ => false,
+            };
+            if !extended {
+                self.pieces.push_back(Piece::Run(run.clone()));
+            }
+        }
+        self.bytes += portion.bytes;
+        self.pushed(portion.events.len());
+    }
+
+    fn pushed(&mut self, events: usize) {
+        self.events += events;
+        self.last += events as u64;
+        while self.events > self.limits.events || self.bytes > self.limits.bytes {
             if self.drop_first().is_none() {
                 break;
             }
         }
-        self.last
     }
 
     /// Drops the events up to and including number `through`: the client has them.
     pub(crate) fn trim(&mut self, through: u64) {
         while self.first() <= through && self.drop_first().is_some() {}
-        if self.events.capacity() - self.events.len() > SLACK_MAX {
-            self.events.shrink_to(self.events.len() + SLACK_MAX / 4);
+        if self.pieces.capacity() - self.pieces.len() > SLACK_MAX {
+            self.pieces.shrink_to(self.pieces.len() + SLACK_MAX / 4);
         }
     }
 
     /// Drops everything; the numbers go on.
     pub(crate) fn clear(&mut self) {
-        self.events = VecDeque::new();
+        self.pieces = VecDeque::new();
+        self.events = 0;
         self.bytes = 0;
     }
 
     /// The kept events from number `next` on, with their numbers. What is no longer here is left
     /// out: check [`Replay::first`] before.
     pub(crate) fn from(&self, next: u64) -> impl Iterator<Item = (u64, &Kept)> {
-        let first = self.first();
-        let skip = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
-        let skip = skip.min(self.events.len());
-        (first + skip as u64..).zip(self.events.range(skip..))
+        let mut skip = usize::try_from(next.saturating_sub(self.first())).unwrap_or(usize::MAX);
+        let mut number = self.first();
+        let mut begin = 0;
+        while let Some(piece) = self.pieces.get(begin)
+            && piece.len() <= skip
+        {
+            skip -= piece.len();
+            number += piece.len() as u64;
+            begin += 1;
+        }
+        let events = self.pieces.range(begin..).flat_map(Piece::iter);
+        (number..).zip(events).skip(skip)
     }
 
     fn drop_first(&mut self) -> Option<()> {
-        let gone = self.events.pop_front()?;
-        self.bytes -= gone.body().len();
+        let bytes = match self.pieces.front_mut()? {
+            Piece::Run(run) if run.len() > 1 => run.drop_first(),
+            Piece::Run(run) => {
+                let bytes = run.bytes();
+                self.pieces.pop_front();
+                bytes
+            }
+            Piece::One(kept) => {
+                let bytes = kept.body().len();
+                self.pieces.pop_front();
+                bytes
+            }
+        };
+        self.events -= 1;
+        self.bytes -= bytes;
         Some(())
     }
 }
@@ -157,6 +253,11 @@ mod tests {
         ))
     }
 
+    fn push(replay: &mut Replay, event: &Arc<Encoded>) -> u64 {
+        replay.push(Kept::new(event, &event.body));
+        replay.last()
+    }
+
     #[test]
     fn a_kept_event_is_two_words() {
         assert_eq!(size_of::<Kept>(), 16);
@@ -171,7 +272,7 @@ mod tests {
         assert_eq!((replay.first(), replay.last()), (1, 0));
         for expected in 1..=5 {
             let event = event("x");
-            assert_eq!(replay.push(&event, &event.body), expected);
+            assert_eq!(push(&mut replay, &event), expected);
         }
         assert_eq!((replay.first(), replay.last()), (3, 5));
         replay.trim(4);
@@ -183,7 +284,7 @@ mod tests {
         assert_eq!((replay.first(), replay.last(), replay.bytes()), (6, 5, 0));
         replay.clear();
         let event = event("x");
-        assert_eq!(replay.push(&event, &event.body), 6);
+        assert_eq!(push(&mut replay, &event), 6);
     }
 
     #[test]
@@ -194,12 +295,12 @@ mod tests {
         });
         for _ in 0..10 {
             let event = event("0123456789");
-            replay.push(&event, &event.body);
+            push(&mut replay, &event);
         }
         assert!(replay.bytes() <= 50);
         assert_eq!(replay.from(replay.first()).count(), 3);
         let huge = event(&"x".repeat(100));
-        replay.push(&huge, &huge.body);
+        push(&mut replay, &huge);
         assert_eq!((replay.first(), replay.last(), replay.bytes()), (12, 11, 0));
     }
 
@@ -209,8 +310,8 @@ mod tests {
         let event = Arc::new(event.redacted(&"blank", []));
         let blank = event.redacted.as_ref().expect("just set");
         let mut replay = Replay::new(ReplayLimits::default());
-        replay.push(&event, &event.body);
-        replay.push(&event, blank);
+        replay.push(Kept::new(&event, &event.body));
+        replay.push(Kept::new(&event, blank));
         let bodies: Vec<&Bytes> = replay.from(1).map(|(_, kept)| kept.body()).collect();
         assert_eq!(bodies, [&event.body, blank]);
     }

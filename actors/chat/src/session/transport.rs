@@ -41,7 +41,7 @@ pub enum Close {
 /// One connection. All methods return at once and may be called under a lock.
 pub trait Transport: Send + Sync + 'static {
     /// Sends dispatches in order, each `head ‖ body` one payload, with as few writes as possible.
-    fn dispatch(&self, payloads: &[(Head, Bytes)]) -> Sent;
+    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent;
 
     /// Says `why` to the client and closes the connection.
     fn close(&self, why: Close);

@@ -23,7 +23,7 @@ impl SessionTransport {
 }
 
 impl Transport for SessionTransport {
-    fn dispatch(&self, payloads: &[(Head, Bytes)]) -> Sent {
+    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
         match self.state() {
             Some(mut state) => self.writer.write(&mut state, payloads),
             None => Sent::Closed,
