@@ -114,7 +114,7 @@ impl<S: GenServer> Context<S> {
 
     /// The process which started this one.
     pub fn parent(&self) -> Option<Pid> {
-        self.process.parent
+        self.process.parent()
     }
 
     /// How many messages wait in its own mailbox.

@@ -25,6 +25,7 @@ use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
 use crate::node::clock::Clock;
 use crate::node::counters::Counters;
+use crate::node::patience::Patience;
 use crate::node::watchdog::{Stuck, Watchdog};
 use crate::persistent_term::PersistentTerms;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash, node_hash};
@@ -38,6 +39,7 @@ use crate::testing::Shuffle;
 pub(crate) mod clock;
 pub(crate) mod counters;
 mod names;
+pub(crate) mod patience;
 mod signals;
 mod timers;
 pub(crate) mod watchdog;
@@ -78,6 +80,7 @@ struct Inner {
     /// How many processes are followed or replaced: while it is 0, a send looks at nobody.
     watched_senders: AtomicUsize,
     counters: Counters,
+    patience: Arc<Patience>,
     report_handlers: Mutex<Vec<Handler>>,
 }
 
@@ -110,6 +113,7 @@ impl Node {
                 watchdog: watchdog.clone(),
                 watched_senders: AtomicUsize::new(0),
                 counters: Counters::default(),
+                patience: Arc::default(),
                 report_handlers: Mutex::default(),
             }),
         };
@@ -264,7 +268,7 @@ impl Node {
         self.inner.stopping.store(true, Ordering::SeqCst);
         for process in self.all() {
             // An orphan is its own root: no parent will tell it.
-            if process.parent.is_none_or(|parent| !self.is_alive(parent)) {
+            if process.parent().is_none_or(|parent| !self.is_alive(parent)) {
                 let reason = ExitReason::Shutdown;
                 if process.runs::<Worker>() {
                     // A task reads no mailbox.
@@ -323,6 +327,10 @@ impl Node {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    pub(crate) fn patience(&self) -> &Arc<Patience> {
+        &self.inner.patience
     }
 
     /// The terms that all processes of the node read without waiting (`persistent_term`).
