@@ -71,7 +71,8 @@ pub(crate) fn shutdowns() -> Vec<(&'static str, Shutdown, &'static str)> {
     let kinds = [
         ("brutal", Shutdown::Brutal),
         ("timeout", Shutdown::Timeout(PERIOD)),
-        ("short", Shutdown::Timeout(Duration::from_millis(1))),
+        // Long enough for a child to begin its `terminate`, on a busy machine as well.
+        ("short", Shutdown::Timeout(Duration::from_millis(50))),
         ("infinity", Shutdown::Infinity),
     ];
     let mut list = Vec::new();
