@@ -140,13 +140,9 @@ pub(crate) async fn own<T: Send + 'static>(
 }
 
 /// A task of the driver.
-async fn begin(stage: &Stage, work: Work) -> Task<String> {
-    let node = stage.node.clone();
-    own(
-        stage,
-        async move { task::async_(&node, "task", work.run()) },
-    )
-    .await
+async fn begin(stage: &Stage, work: impl Future<Output = String> + Send + 'static) -> Task<String> {
+    let start = |ctx: &mut otp::Context<_>| task::async_(ctx.node(), "task", work);
+    stage.driver.run(start).await
 }
 
 type Go = oneshot::Sender<&'static str>;

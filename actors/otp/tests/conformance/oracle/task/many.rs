@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use otp::Task;
-use otp::task::{self, DEFAULT_AWAIT_TIMEOUT, YieldMany, await_many, yield_many};
+use otp::task::{DEFAULT_AWAIT_TIMEOUT, YieldMany, await_many, yield_many};
 
 use super::{Request, Work, awaited, begin, blocked, exit, own, works};
 use crate::oracle::stage::Stage;
@@ -36,9 +36,9 @@ async fn many(mut stage: Stage, request: &'static str, work: Work, position: usi
     let mut tasks = Vec::new();
     for number in 1..=3 {
         let task = if number == position {
-            begin(&stage, work.clone()).await
+            begin(&stage, work.clone().run()).await
         } else {
-            value(&stage, number).await
+            begin(&stage, async move { format!("value{number}") }).await
         };
         tasks.push(task);
     }
@@ -54,14 +54,6 @@ async fn many(mut stage: Stage, request: &'static str, work: Work, position: usi
         stage.driver.forget(pid).await;
     }
     stage.nothing().await;
-}
-
-async fn value(stage: &Stage, number: usize) -> Task<String> {
-    let node = stage.node.clone();
-    own(stage, async move {
-        task::async_(&node, "task", async move { format!("value{number}") })
-    })
-    .await
 }
 
 async fn awaits(stage: &Stage, tasks: Vec<Task<String>>, limit: Duration) {
@@ -118,13 +110,13 @@ async fn await_many_of_none(stage: &mut Stage) {
 }
 
 async fn await_many_takes_too_long(stage: &mut Stage) {
-    let done = begin(stage, Work::Value).await;
+    let done = begin(stage, Work::Value.run()).await;
     let (late, _go) = blocked(stage).await;
     awaits(stage, vec![done, late], Duration::from_millis(5)).await;
 }
 
 async fn yield_many_some_are_late(stage: &mut Stage) {
-    let done = begin(stage, Work::Value).await;
+    let done = begin(stage, Work::Value.run()).await;
     let (late, go) = blocked(stage).await;
     stage.gone(done.pid()).await;
     let mut tasks = yields(stage, vec![done, late], Duration::from_millis(1)).await;

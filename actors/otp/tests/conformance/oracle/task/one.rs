@@ -28,7 +28,7 @@ pub(super) fn singles() -> Vec<Scenario> {
 }
 
 pub(super) async fn outcome(mut stage: Stage, request: Request, work: Work, over: bool) {
-    let task = begin(&stage, work).await;
+    let task = begin(&stage, work.run()).await;
     let pid = task.pid();
     if over {
         stage.gone(pid).await;
@@ -74,7 +74,7 @@ async fn await_takes_too_long(stage: &mut Stage) {
 }
 
 async fn await_of_zero_takes_what_is_there(stage: &mut Stage) {
-    let task = begin(stage, Work::Value).await;
+    let task = begin(stage, Work::Value.run()).await;
     let pid = task.pid();
     stage.gone(pid).await;
     let answer = own(stage, task.await_within(Duration::ZERO)).await;
@@ -119,25 +119,21 @@ struct Ready;
 /// does not read its mailbox, but sees that something is there.
 async fn trapping(stage: &mut Stage, last_word: Option<&'static str>) -> Task<String> {
     let (node, me) = (stage.node.clone(), stage.driver.pid());
-    let task = own(stage, async move {
-        let inside = node.clone();
-        task::async_(&node, "task", async move {
-            task::trap_exit(true);
-            let myself = task::self_pid().unwrap();
-            inside.send(me, Box::new(Ready));
-            let Some(last_word) = last_word else {
-                return std::future::pending().await;
-            };
-            let asked = || {
-                inside
-                    .process_info(myself)
-                    .is_some_and(|info| info.mailbox_len > 0)
-            };
-            eventually!(asked());
-            last_word.to_owned()
-        })
-    });
-    let task = task.await;
+    let work = async move {
+        task::trap_exit(true);
+        let myself = task::self_pid().unwrap();
+        node.send(me, Box::new(Ready));
+        let Some(last_word) = last_word else {
+            return std::future::pending().await;
+        };
+        let asked = || {
+            let info = node.process_info(myself);
+            info.is_some_and(|info| info.mailbox_len > 0)
+        };
+        eventually!(asked());
+        last_word.to_owned()
+    };
+    let task = begin(stage, work).await;
     let Ready = stage.driver.receive().await;
     task
 }
@@ -181,7 +177,10 @@ async fn killed_from_outside_while_awaited(stage: &mut Stage) {
 
 async fn completed_needs_no_process(stage: &mut Stage) {
     for request in [Request::Await, Request::Yield] {
-        let task = own(stage, async { Task::completed("done".to_owned()) }).await;
+        let task = stage
+            .driver
+            .run(|_| Task::completed("done".to_owned()))
+            .await;
         say!(stage.trace, request.name(), request.ask(stage, task).await);
     }
     stage.nothing().await;
@@ -198,7 +197,7 @@ async fn ignore_drops_the_answer(stage: &mut Stage) {
 }
 
 async fn ignore_of_one_that_is_over(stage: &mut Stage) {
-    let task = begin(stage, Work::Value).await;
+    let task = begin(stage, Work::Value.run()).await;
     let pid = task.pid();
     stage.gone(pid).await;
     let answer = own(stage, async move { task.ignore() }).await;
