@@ -47,7 +47,7 @@
 //!     assert_eq!(scores.first()?, Some("ann"));
 //!     Ok::<_, ets::EtsError>(scores)
 //! });
-//! let scores = owner.await??;
+//! let scores = owner.await.map_err(|reason| reason.to_string())??;
 //! // Its owner has ended.
 //! assert_eq!(scores.get(&"ann"), Err(ets::EtsError::BadTable));
 //! # Ok(())

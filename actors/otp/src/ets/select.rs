@@ -10,8 +10,11 @@ use std::sync::Arc;
 use crate::ets::core::Want;
 use crate::ets::shard::Rows;
 use crate::ets::store::Met;
-use crate::ets::walk::Walk;
+use crate::ets::walk::{BATCH, Walk};
 use crate::ets::{EtsError, Key, Kind, Spec, Table, Value};
+
+/// Keys that a select with a small limit looks at first.
+const STRIDE: usize = 8;
 
 /// A part of what a select finds, and where it goes on.
 pub struct Chunk<K: Key, V: Value, T> {
@@ -28,6 +31,8 @@ pub struct Continuation<K: Key, V: Value, T> {
     spec: Spec<K, V, T>,
     limit: usize,
     walk: Walk<K, V>,
+    /// How many keys it looks at next: more where less is found.
+    stride: usize,
     /// Found under a key whose objects are more than fit.
     left: VecDeque<T>,
     /// Objects of one key only, all of which are in `left`.
@@ -56,6 +61,7 @@ impl<K: Key, V: Value, T> Continuation<K, V, T> {
             spec: spec.clone(),
             limit,
             walk: Walk::new(table, spec.bounds.clone(), backwards),
+            stride: limit.clamp(STRIDE, BATCH),
             left,
             done: bound.is_some(),
         })
@@ -88,7 +94,7 @@ impl<K: Key, V: Value, T> Continuation<K, V, T> {
 
     /// Looks at keys until so many objects are found, or the end is reached.
     fn fill(&mut self, wanted: usize) -> Result<(), EtsError> {
-        let met = self.walk.look(super::walk::BATCH)?;
+        let met = self.walk.look(self.stride)?;
         if met.is_empty() {
             self.done = true;
         }
@@ -98,9 +104,10 @@ impl<K: Key, V: Value, T> Continuation<K, V, T> {
                 .extend(values.filter_map(|value| self.spec.test(&key, value)));
             self.walk.place = place;
             if self.left.len() >= wanted {
-                break;
+                return Ok(());
             }
         }
+        self.stride = (self.stride * 2).min(BATCH);
         Ok(())
     }
 }

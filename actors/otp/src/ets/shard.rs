@@ -16,7 +16,7 @@ use std::sync::Arc;
 const NONE: u32 = u32::MAX;
 
 /// Keys a shard may have before it thinks of shrinking.
-const SMALL: usize = 64;
+const SMALL: usize = 16;
 
 /// The values under one key: one, or what a bag has, oldest first.
 #[derive(Debug)]

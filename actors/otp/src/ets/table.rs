@@ -175,9 +175,16 @@ impl<K: Key, V: Value> Table<K, V> {
     /// # Errors
     /// [`EtsError::Full`]; [`EtsError::BadKey`]: the object has another key, says
     /// [`crate::ets::TableOptions::key_by`].
-    pub fn insert(&self, key: K, value: impl Into<Arc<V>>) -> Result<(), EtsError> {
+    pub fn insert(&self, key: K, value: V) -> Result<(), EtsError> {
+        self.insert_shared(key, Arc::new(value))
+    }
+
+    /// [`Table::insert`] of a value that is shared already, with this table or others.
+    ///
+    /// # Errors
+    /// As those of [`Table::insert`].
+    pub fn insert_shared(&self, key: K, value: Arc<V>) -> Result<(), EtsError> {
         self.core().enter(Want::Write)?;
-        let value = value.into();
         self.check_key(&key, &value)?;
         let mut remains = Remains::new();
         let hash = self.inner.store.hash(&key);
@@ -192,8 +199,7 @@ impl<K: Key, V: Value> Table<K, V> {
     /// # Errors
     /// [`EtsError::BadKey`]: the table was made without [`crate::ets::TableOptions::key_by`].
     /// [`EtsError::Full`].
-    pub fn insert_object(&self, object: impl Into<Arc<V>>) -> Result<(), EtsError> {
-        let object = object.into();
+    pub fn insert_object(&self, object: V) -> Result<(), EtsError> {
         let key_of = self.inner.key_of.as_ref().ok_or(EtsError::BadKey)?;
         self.insert(key_of(&object), object)
     }
@@ -211,9 +217,16 @@ impl<K: Key, V: Value> Table<K, V> {
     ///
     /// # Errors
     /// As those of [`Table::insert`].
-    pub fn insert_new(&self, key: K, value: impl Into<Arc<V>>) -> Result<bool, EtsError> {
+    pub fn insert_new(&self, key: K, value: V) -> Result<bool, EtsError> {
+        self.insert_new_shared(key, Arc::new(value))
+    }
+
+    /// [`Table::insert_new`] of a value that is shared already.
+    ///
+    /// # Errors
+    /// As those of [`Table::insert`].
+    pub fn insert_new_shared(&self, key: K, value: Arc<V>) -> Result<bool, EtsError> {
         self.core().enter(Want::Write)?;
-        let value = value.into();
         self.check_key(&key, &value)?;
         let mut remains = Remains::new();
         let hash = self.inner.store.hash(&key);

@@ -131,7 +131,7 @@ impl<K: Key, V: Value> Table<K, V> {
                 return Ok(result);
             }
             let (new, result) = self.changed(key, &default, &mut change)?;
-            if self.insert_new(key.clone(), new)? {
+            if self.insert_new_shared(key.clone(), new)? {
                 return Ok(result);
             }
         }

@@ -18,6 +18,7 @@
 mod applications;
 mod case;
 mod counters;
+mod ets;
 mod gen_servers;
 mod registries;
 mod processes;
@@ -47,6 +48,7 @@ fn cases() -> Vec<Case> {
         tasks::cases(),
         task_supervisors::cases(),
         registries::cases(),
+        ets::cases(),
         counters::cases(),
         supervisors::cases(),
         dynamic_supervisors::cases(),

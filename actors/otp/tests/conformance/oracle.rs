@@ -12,6 +12,7 @@
 mod actor;
 mod driver;
 mod dsup;
+mod ets;
 mod family;
 mod gsrv;
 mod proc;
@@ -66,6 +67,7 @@ fn modules() -> Vec<(&'static str, Vec<Scenario>)> {
         ("gsrv", gsrv::scenarios()),
         ("sup", sup::scenarios()),
         ("dsup", dsup::scenarios()),
+        ("ets", ets::scenarios()),
     ]
 }
 
