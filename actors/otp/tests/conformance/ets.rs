@@ -5,9 +5,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use otp::ets::{self, Kind, Table, TableOptions, WriteConcurrency};
 use otp::{Node, task};
+use parking_lot::{Condvar, Mutex};
 
 use crate::case::Case;
 use crate::support::node;
@@ -131,4 +134,39 @@ fn sorted(table: &Numbers) -> Vec<(i64, i64)> {
     let mut list: Vec<(i64, i64)> = all.iter().map(|(key, value)| (*key, **value)).collect();
     list.sort_unstable();
     list
+}
+
+/// Where drops of rows wait until the test lets them.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    dropped: AtomicUsize,
+}
+
+/// Longest a drop waits, so that a table that drops in the wrong place fails its case.
+const GATE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Gate {
+    fn open(&self) {
+        *self.open.lock() = true;
+        self.opened.notify_all();
+    }
+
+    fn dropped(&self) -> usize {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// A value whose drop waits for its gate, and is counted.
+struct Gated(Arc<Gate>);
+
+impl Drop for Gated {
+    fn drop(&mut self) {
+        let mut open = self.0.open.lock();
+        if !*open && self.0.opened.wait_for(&mut open, GATE_LIMIT).timed_out() {
+            *open = true;
+        }
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+    }
 }

@@ -13,6 +13,7 @@ crate::cases! {
     bad_table: "ETS-088";
 }
 
+/// How a process may read and write a table.
 fn rights(table: &Numbers) -> (Result<bool, EtsError>, Result<(), EtsError>) {
     (table.member(&1), table.insert(2, 2))
 }
@@ -76,6 +77,7 @@ async fn privacy_as_the_reference_ran_it() {
     .await;
 }
 
+/// Every operation, and what it says of a table that cannot be used.
 fn everything(table: &Numbers) -> Vec<(&'static str, Result<(), EtsError>)> {
     let spec = Spec::all();
     let replace = Spec::new(|_: &i64, value: &Arc<i64>| Some(**value));

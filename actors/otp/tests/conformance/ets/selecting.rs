@@ -32,7 +32,6 @@ fn fill(table: &Numbers, keys: i64) {
 }
 
 /// Everything, in parts of at most `limit`.
-
 pub(super) fn chunks<T: 'static>(
     table: &Numbers,
     spec: &Spec<i64, i64, T>,
@@ -259,7 +258,8 @@ async fn bad_specification() {
     own(|_| {
         for table in tables() {
             fill(&table, 10);
-            let inverted = keys().range(5..3);
+            let (high, low) = (5, 3);
+            let inverted = keys().range(high..low);
             assert_eq!(table.select(&inverted), Err(EtsError::BadSpec));
             assert_eq!(table.select_reverse(&inverted), Err(EtsError::BadSpec));
             assert_eq!(table.select_count(&inverted), Err(EtsError::BadSpec));
@@ -346,7 +346,6 @@ async fn select_meanwhile() {
 }
 
 /// A select shows each object as it is when it comes to it, and lets others write meanwhile.
-
 async fn select_is_no_snapshot() {
     own(|_| {
         let table = ets::ordered_set::<i64, i64>().create().unwrap();

@@ -7,7 +7,7 @@ use otp::ets::{
 };
 use otp::{ExitReason, Node, eventually, task};
 
-use super::{Numbers, crowd, kinds, own, own_async, stranger, tables};
+use super::{Gate, Gated, Numbers, crowd, kinds, own, own_async, stranger, tables};
 
 crate::cases! {
     defaults: "ETS-001";
@@ -87,7 +87,6 @@ async fn named() {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-
 struct User {
     id: u32,
     age: i64,
@@ -110,8 +109,6 @@ async fn key_in_the_object() {
     .await;
 }
 
-/// How a process may read and write a table.
-
 async fn deleted_table() {
     own(|node| {
         for table in tables() {
@@ -127,39 +124,26 @@ async fn deleted_table() {
     .await;
 }
 
-/// A value whose drop is seen.
-
-struct Dropped(Arc<std::sync::atomic::AtomicUsize>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
 const LARGE: usize = 200_000;
 
 async fn delete_large(name: Option<&'static str>) {
     own_async(move |node| async move {
-        let mut table = ets::set::<usize, Dropped>();
+        let mut table = ets::set::<usize, Gated>();
         if let Some(name) = name {
             table = table.named(name);
         }
         let table = table.create().unwrap();
-        let dropped = Arc::default();
-        let objects = (0..LARGE).map(|key| (key, Dropped(Arc::clone(&dropped))));
+        let gate = Arc::new(Gate::default());
+        let objects = (0..LARGE).map(|key| (key, Gated(gate.clone())));
         table.insert_all(objects).unwrap();
-        let before = std::time::Instant::now();
         table.delete_table().unwrap();
-        let took = before.elapsed();
-        // To be gone is no matter of size; the objects are dropped elsewhere.
-        assert_eq!(table.size(), None);
+        // Gone at once, though its rows are dropped elsewhere, which takes its time.
+        assert_eq!((table.size(), gate.dropped()), (None, 0));
         if let Some(name) = name {
             ets::set::<u8, u8>().named(name).create().unwrap();
         }
-        eventually!(dropped.load(std::sync::atomic::Ordering::Relaxed) == LARGE);
-        let whole = before.elapsed();
-        assert!(took < whole, "{took:?} of {whole:?}");
+        gate.open();
+        eventually!(gate.dropped() == LARGE);
         assert_eq!(node.tables().len(), usize::from(name.is_some()));
     })
     .await;
@@ -355,8 +339,6 @@ async fn write_concurrency() {
     })
     .await;
 }
-
-/// Every operation, and what it says of a table that cannot be used.
 
 async fn all_tables() {
     own_async(|node| async move {

@@ -32,7 +32,6 @@ pub(super) fn fill(table: &Numbers, keys: i64) {
 }
 
 /// All keys, as `first` and `next` meet them; each is shown to a closure on the way.
-
 fn walk(table: &Numbers, mut meet: impl FnMut(i64)) -> Vec<i64> {
     let mut keys = Vec::new();
     let mut next = table.first().unwrap();
@@ -45,7 +44,6 @@ fn walk(table: &Numbers, mut meet: impl FnMut(i64)) -> Vec<i64> {
 }
 
 /// Each key is met once.
-
 pub(super) fn once(keys: &[i64]) -> BTreeSet<i64> {
     let set: BTreeSet<i64> = keys.iter().copied().collect();
     assert_eq!(set.len(), keys.len(), "a key was met twice: {keys:?}");
@@ -297,7 +295,6 @@ async fn grow_and_shrink() {
 }
 
 /// Deletes in a fixed table are hidden, and the memory comes back at the end of it.
-
 fn with_deleted(table: &Table<i64, i64>, keys: i64, again: bool) {
     fill(table, keys);
     let fixed = table.fix().unwrap();
@@ -349,7 +346,6 @@ async fn shrinking_with_deleted() {
 }
 
 /// A key, and its objects' numbers.
-
 type Step = Result<Option<(i64, Vec<i64>)>, EtsError>;
 
 fn step(found: Result<ets::Found<i64, i64>, EtsError>) -> Step {

@@ -192,7 +192,10 @@ fn walks(line: &[&'static str], table: &Tuples, player: &mut Player) -> Outcome 
         ["last"] => table.last().map(key),
         ["next", from] => table.next(&int(from)).map(key),
         ["prev", from] => table.prev(&int(from)).map(key),
-        ["fix"] => table.fix().map(|fixed| yes(player.fixes.push(fixed))),
+        ["fix"] => table.fix().map(|fixed| {
+            player.fixes.push(fixed);
+            "true".into()
+        }),
         // One that is not there is no error.
         ["unfix"] => table.member(&0).map(|_| yes(player.fixes.pop())),
         ["walk"] => walk(table, |_| Ok(())),
