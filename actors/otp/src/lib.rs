@@ -146,6 +146,9 @@ pub mod persistent_term;
 
 pub mod ets;
 
+mod semaphore;
+pub use semaphore::{AcquireError, Semaphore};
+
 mod application;
 pub use application::handover::{HandOver, HandOverError, HandedOver, hand_over, upgrade};
 pub use application::{

@@ -26,6 +26,7 @@ mod dynamic_supervisors;
 mod partition_supervisors;
 mod oracle;
 mod score;
+mod semaphores;
 mod supervisors;
 mod support;
 mod sys;
@@ -50,6 +51,7 @@ fn cases() -> Vec<Case> {
         registries::cases(),
         ets::cases(),
         counters::cases(),
+        semaphores::cases(),
         supervisors::cases(),
         dynamic_supervisors::cases(),
         partition_supervisors::cases(),

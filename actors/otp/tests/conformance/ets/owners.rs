@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use otp::ets::{self, EtsError, Protection, Table, Transfer};
+use otp::testing::TEST_DEADLINE;
 use otp::{
     Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef,
     eventually, task,
@@ -59,6 +60,12 @@ impl GenServer for Keeper {
 }
 
 type Transfers = mpsc::UnboundedReceiver<Transfer>;
+
+/// The next table it was given.
+async fn told(transfers: &mut Transfers) -> Transfer {
+    let transfer = tokio::time::timeout(TEST_DEADLINE, transfers.recv()).await;
+    transfer.expect("a table").unwrap()
+}
 
 async fn keeper(node: &Node) -> (ServerRef<Keeper>, Transfers) {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -164,7 +171,7 @@ async fn heir() {
         assert_eq!(table.info().unwrap().heir, Some(to));
         let from = owner.pid();
         end(owner).await;
-        let transfer = transfers.recv().await.unwrap();
+        let transfer = told(&mut transfers).await;
         assert_eq!((transfer.from(), transfer.id()), (from, table.id()));
         assert_eq!(transfer.name().as_deref(), Some("mine"));
         assert_eq!(transfer.data::<&str>().as_deref(), Some(&"to the heir"));
@@ -239,7 +246,7 @@ async fn give_away() {
         table
     })
     .await;
-    let transfer = transfers.recv().await.unwrap();
+    let transfer = told(&mut transfers).await;
     assert_eq!(
         (transfer.from(), transfer.data::<u32>().as_deref()),
         (from, Some(&42))
@@ -254,7 +261,7 @@ async fn give_away() {
         mine
     })
     .await;
-    assert_eq!(back.recv().await.unwrap().from(), to);
+    assert_eq!(told(&mut back).await.from(), to);
     end(other).await;
     assert_eq!(table.info().unwrap().owner, from);
     // Strangers cannot give it.

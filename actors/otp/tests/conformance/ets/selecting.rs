@@ -166,6 +166,21 @@ async fn select_delete() {
             assert_eq!(table.select_delete(&keys().range(100..200)), Ok(100 - 14));
             assert_eq!(table.info().unwrap().graves, 0);
         }
+        // Somebody replaces an object right after the closure has seen it: what is there then
+        // counts.
+        for (new, deleted) in [(1, 1), (2, 0)] {
+            let table = ets::set::<i64, i64>().create().unwrap();
+            table.insert(7, 1).unwrap();
+            let (inside, seen) = (table.clone(), AtomicUsize::new(0));
+            let ones = Spec::filter(move |key: &i64, value: &i64| {
+                if seen.fetch_add(1, Ordering::Relaxed) == 0 {
+                    inside.insert(*key, new).unwrap();
+                }
+                *value == 1
+            });
+            assert_eq!(table.select_delete(&ones), Ok(deleted));
+            assert_eq!(table.size(), Some(1 - deleted));
+        }
     })
     .await;
 }

@@ -1,15 +1,18 @@
 //! Many processes at one table.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use otp::ets::{Count, EtsError, Kind, Spec};
+use otp::ets::{self, Count, EtsError, Kind, Spec, Table};
 
-use super::{crowd, is_set, own_async, public_tables, sorted};
+use super::{crowd, is_set, own, own_async, public_tables, sorted};
 
 crate::cases! {
     delete_meanwhile: "ETS-018";
+    delete_in_the_middle: "ETS-018";
     heavy_lookup: "ETS-037";
     heavy_lookup_element: "ETS-038";
     heavy_concurrent: "ETS-039";
@@ -57,6 +60,46 @@ async fn delete_meanwhile() {
             assert_eq!(table.insert(1, 1), Err(EtsError::BadTable));
         }
         assert!(node.tables().is_empty());
+    })
+    .await;
+}
+
+/// A key which deletes the table just when an operation is about to look for it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Killer(u8);
+
+thread_local! {
+    static VICTIM: RefCell<Option<Table<Killer, Arc<()>>>> = const { RefCell::new(None) };
+}
+
+impl Hash for Killer {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        if let Some(victim) = VICTIM.take() {
+            victim.delete_table().unwrap();
+        }
+        self.0.hash(hasher);
+    }
+}
+
+async fn delete_in_the_middle() {
+    type Operation = fn(&Table<Killer, Arc<()>>, Arc<()>) -> Result<(), EtsError>;
+    let operations: [Operation; 6] = [
+        |table, value| table.insert(Killer(1), value),
+        |table, value| table.insert_new(Killer(1), value).map(drop),
+        |table, value| table.insert_all([(Killer(1), value)]),
+        |table, _| table.get(&Killer(1)).map(drop),
+        |table, _| table.take(&Killer(1)).map(drop),
+        |table, _| table.delete_object(&Killer(1), &Arc::new(())),
+    ];
+    own(move |_| {
+        for operation in operations {
+            let table = ets::set::<Killer, Arc<()>>().create().unwrap();
+            VICTIM.set(Some(table.clone()));
+            let value = Arc::new(());
+            assert_eq!(operation(&table, value.clone()), Err(EtsError::BadTable));
+            // Nothing is left in what nobody can reach.
+            assert_eq!(Arc::strong_count(&value), 1);
+        }
     })
     .await;
 }
