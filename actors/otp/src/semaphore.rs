@@ -30,6 +30,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
@@ -194,13 +195,13 @@ impl Semaphore {
     fn hold(&self) -> Result<Option<Pid>, AcquireError> {
         let process = panics::current().ok_or(AcquireError::NoProcess)?;
         let mut inner = self.inner.lock();
-        if !inner.holders.contains_key(&process.pid) {
+        if let Entry::Vacant(new) = inner.holders.entry(process.pid) {
             let semaphore = Arc::downgrade(&self.inner);
             let release = Box::new(move |pid| ended(&semaphore, pid));
             if process.add_release(release).is_err() {
                 return Err(AcquireError::NoProcess);
             }
-            inner.holders.insert(process.pid, false);
+            new.insert(false);
         }
         if inner.holders.get(&process.pid) == Some(&true) {
             return Ok(None);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use otp::ets::{self, EtsError, Kind, Spec, Table};
+use otp::ets::{self, EtsError, Kind, Spec};
 
 use super::{Numbers, crowd, own, own_async, plain, public_tables, sorted, tables};
 

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use otp::ets::{
-    self, Count, EtsError, Kind, Protection, Spec, TABLES_MAX, Table, WriteConcurrency,
-};
+use otp::ets::{self, EtsError, Kind, Protection, TABLES_MAX, Table, WriteConcurrency};
 use otp::{ExitReason, Node, eventually, task};
 
-use super::{Gate, Gated, Numbers, crowd, kinds, own, own_async, stranger, tables};
+use super::{Gate, Gated, crowd, own, own_async, stranger, tables};
 
 crate::cases! {
     defaults: "ETS-001";

@@ -1,7 +1,6 @@
 //! Walking over tables: first and next, folds, and fixed tables.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use otp::ets::{self, EtsError, Spec, Table};
 use otp::{ExitReason, eventually, task};
