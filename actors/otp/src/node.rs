@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use crate::context::ActiveAlias;
 use crate::distribution::Connections;
+use crate::ets::Tables;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
 use crate::node::clock::Clock;
@@ -74,6 +75,7 @@ struct Inner {
     /// Timers to pids and names that run.
     timers: AtomicUsize,
     terms: PersistentTerms,
+    tables: Tables,
     connections: Connections,
     shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
@@ -108,6 +110,7 @@ impl Node {
                 stopping: AtomicBool::new(false),
                 timers: AtomicUsize::new(0),
                 terms: PersistentTerms::new(),
+                tables: Tables::default(),
                 connections: Connections::default(),
                 shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
@@ -300,6 +303,7 @@ impl Node {
     /// table: call it every few seconds, not per request.
     pub fn record_metrics(&self) {
         self.inner.counters.publish(self.name(), &self.all());
+        self.inner.tables.publish(self.name());
     }
 
     /// Has a function told of every [`Report`] of this node, from now on and for as long as the
@@ -336,6 +340,11 @@ impl Node {
     /// The terms that all processes of the node read without waiting (`persistent_term`).
     pub fn persistent_terms(&self) -> &PersistentTerms {
         &self.inner.terms
+    }
+
+    /// The tables that all processes of the node share (`ets`).
+    pub fn tables(&self) -> &Tables {
+        &self.inner.tables
     }
 
     pub(crate) fn set_shuffle(&self, seed: Option<u64>) {

@@ -14,6 +14,7 @@ mod app;
 mod cnt;
 mod driver;
 mod dsup;
+mod ets;
 mod family;
 mod gsrv;
 mod proc;
@@ -107,6 +108,7 @@ fn modules() -> Vec<(&'static str, Vec<Scenario>)> {
         ("psup", psup::scenarios()),
         ("sys", sys::scenarios()),
         ("app", app::scenarios()),
+        ("ets", ets::scenarios()),
     ]
 }
 
