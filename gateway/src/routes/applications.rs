@@ -43,7 +43,11 @@ async fn commands(caller: Caller, path: Arguments) -> Answer {
     ok(&json!([]))
 }
 
-fn own(caller: &Caller) -> Result<&Application> {
+/// The application of a bot.
+///
+/// # Errors
+/// 20002 for people.
+pub(super) fn own(caller: &Caller) -> Result<&Application> {
     caller.account.application.as_ref().ok_or_else(|| {
         ApiError::new(
             StatusCode::FORBIDDEN,
