@@ -71,7 +71,7 @@ impl FilePlace {
         Self {
             channel,
             attachment,
-            name: safe_file_name(name),
+            name: safe_name(name),
         }
     }
 
@@ -107,6 +107,11 @@ where
 /// # Errors
 /// [`FileError::NotFound`], [`FileError::Failed`].
 pub async fn get(
+/// A file's name as it is kept: letters, digits, `.`, `_` and `-`, never empty.
+pub fn safe_name(name: &str) -> String {
+    safe_file_name(name)
+}
+
     chat: &Chat,
     place: &FilePlace,
 ) -> Result<File<impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<>>, FileError> {

@@ -108,13 +108,15 @@ async fn modify(
         request,
     )
     .await?;
-    // Which files stay can only be said by one who knows which there are.
-    let names_files = upload.payload.get("attachments").is_some() || !upload.files.is_empty();
-    let existing = if names_files {
-        let found = history::message(context.chat(), caller.actor(), channel, message).await?;
-        found.attachments
+    // Which files stay, and what a name in an embed means, can only be said by one who knows which
+    // files there are.
+    let names_files = ["attachments", "embeds", "embed"]
+        .iter()
+        .any(|key| upload.payload.get(key).is_some());
+    let existing = if names_files || !upload.files.is_empty() {
+        history::parts(context.chat(), caller.actor(), channel, message).await?
     } else {
-        Vec::new()
+        history::Parts::default()
     };
     let patch = patch(&upload, &existing, &context.chat().config().public_url)?;
     let edited = guild::edit_message(context.chat(), caller.actor(), channel, message, patch).await;
@@ -151,7 +153,7 @@ async fn read(
 /// Keeps the files of a message that was made; all of them when that is not known.
 fn settle(guard: &mut FilesGuard, outcome: &chat::error::Result<Message>) {
     match outcome {
-        Ok(message) => guard.keep(&message.attachments),
+        Ok(message) => guard.keep(message),
         Err(ChatError::Unknown(_)) => guard.keep_all(),
         Err(_) => {}
     }

@@ -99,6 +99,53 @@ async fn files_go_when_an_edit_drops_them() {
 }
 
 #[tokio::test]
+async fn a_file_that_an_embed_shows_stays_and_goes_with_it() {
+    let server = Server::start().await;
+    let embed = json!({"title": "t", "image": {"url": "attachment://a_file.png"}});
+    let form = |embed: &Value| {
+        Form::new()
+            .part("payload_json", payload(&json!({"embeds": [embed]})))
+            .part("files[0]", file("a file.png", PNG))
+            .part("files[1]", file("b.png", PNG))
+    };
+    let unknown = json!({"image": {"url": "attachment://c.png"}});
+    upload(&server, form(&unknown))
+        .await
+        .refused_at("embeds.0.image.url");
+
+    let posted = upload(&server, form(&embed)).await.expect(200);
+    let names = |message: &Value| -> Vec<String> {
+        let files = message["attachments"].as_array().unwrap();
+        let name = |file: &Value| file["filename"].as_str().unwrap().to_owned();
+        files.iter().map(name).collect()
+    };
+    assert_eq!(names(&posted), ["b.png"]);
+    let shown = posted["embeds"][0]["image"].clone();
+    assert!(served(&server, &shown).await, "{shown}");
+
+    let path = server.at(&format!("/messages/{}", posted["id"].as_str().unwrap()));
+    let read = server.bob.get(&path).await.expect(200);
+    assert_eq!(
+        (&read["embeds"], names(&read)),
+        (&posted["embeds"], names(&posted))
+    );
+    let edit = json!({"content": "x", "attachments": [], "embeds": read["embeds"]});
+    let edited = server.ann.patch(&path, edit).await.expect(200);
+    assert_eq!(
+        (&edited["embeds"], names(&edited)),
+        (&posted["embeds"], vec![])
+    );
+    gone(&server, &posted["attachments"][0]).await;
+    assert!(served(&server, &shown).await, "its embed is there");
+
+    let none = json!({"embeds": []});
+    let edited = server.ann.patch(&path, none).await.expect(200);
+    assert_eq!(names(&edited), ["a_file.png"], "nothing else shows it");
+    server.ann.delete(&path).await.expect(204);
+    gone(&server, &shown).await;
+}
+
+#[tokio::test]
 async fn files_go_with_a_banned_author_a_channel_and_a_guild() {
     let server = Server::start().await;
     let upload_as = async |client: &Client, channel: &str| {
