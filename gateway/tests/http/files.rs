@@ -341,10 +341,21 @@ async fn broken_uploads_post_nothing() {
     )
     .await
     .refused(400, 50_035);
-    let broken = Form::new()
-        .part("payload_json", Part::text("{"))
-        .part("files[0]", file("a.txt", b"x"));
-    upload(&server, broken).await.refused(400, 50_109);
+    for broken in [
+        "{",
+        "",
+        "{\"content\":\"x\"",
+        "{} x",
+        "content=x",
+        "{'content':'x'}",
+    ] {
+        let broken = Form::new()
+            .part("payload_json", Part::text(broken))
+            .part("files[0]", file("a.txt", b"x"));
+        upload(&server, broken).await.refused(400, 50_109);
+    }
+    let no_object = Form::new().part("payload_json", Part::text("[]"));
+    upload(&server, no_object).await.refused(400, 50_035);
     let long = "x".repeat(2_001);
     let refused = Form::new()
         .part("payload_json", payload(&json!({"content": long})))
@@ -357,6 +368,37 @@ async fn broken_uploads_post_nothing() {
     Reply::of(raw(format!("{head}whole\r\n--X--\r\n"), "X"))
         .await
         .expect(200);
+}
+
+#[tokio::test]
+async fn parts_of_files_are_served() {
+    let server = Server::start().await;
+    let form = Form::new().part("files[0]", file("a.txt", b"0123456789"));
+    let posted = upload(&server, form).await.expect(200);
+    let url = posted["attachments"][0]["url"].as_str().unwrap();
+    let get = async |range: &str| {
+        let request = server.bob.anonymous(Method::GET, path_of(&server, url));
+        Reply::of(request.header("range", range)).await
+    };
+    let part = get("bytes=2-4").await;
+    assert_eq!(
+        (part.status, part.bytes.as_slice()),
+        (206, b"234".as_slice())
+    );
+    assert_eq!(part.header("content-range"), "bytes 2-4/10");
+    assert_eq!(
+        (part.header("content-length"), part.header("accept-ranges")),
+        ("3", "bytes")
+    );
+    let end = get("bytes=-1").await;
+    assert_eq!((end.status, end.bytes.as_slice()), (206, b"9".as_slice()));
+    let outside = get("bytes=10-").await;
+    assert_eq!(
+        (outside.status, outside.header("content-range")),
+        (416, "bytes */10")
+    );
+    let whole = get("lines=1").await;
+    assert_eq!((whole.status, whole.bytes.len()), (200, 10));
 }
 
 #[tokio::test]

@@ -28,9 +28,7 @@ pub(super) fn draft(channel: ChannelId, upload: &Upload) -> Result<Draft> {
         let attachments = attachments(fields, upload, &[], errors).unwrap_or_default();
         let (reply_to, fail_if_not_exists) = reference(fields, channel, errors);
         let draft = Draft {
-            content: fields
-                .text("content", 0, CONTENT_MAX, errors)
-                .unwrap_or_default(),
+            content: content(fields, errors),
             tts: fields.boolean("tts", errors).unwrap_or(false),
             embeds: embeds(fields, &attachments, errors).unwrap_or_default(),
             components: components(fields, errors).unwrap_or_default(),
@@ -111,11 +109,36 @@ fn keep_shown(kept: &mut Vec<Attachment>, existing: &Parts, embeds: &[Embed]) {
             kept.push(file.clone());
         }
     }
-    let single = fields.get("embed")?;
-    take(
-        embed::validate(&Value::Array(vec![single.clone()]), "embed"),
-        errors,
-    )
+}
+
+/// The text without blanks around it, as Discord keeps it.
+fn content(fields: &Fields<'_>, errors: &mut FormErrors) -> String {
+    let text = fields.text("content", 0, CONTENT_MAX, errors);
+    text.map_or_else(String::new, |text| text.trim().to_owned())
+}
+
+/// `embeds`, or the single `embed` of older libraries, which may show `files`; `None` when neither
+/// was sent.
+fn embeds(
+    fields: &Fields<'_>,
+    files: &[Attachment],
+    errors: &mut FormErrors,
+) -> Option<Vec<Embed>> {
+    let (path, read) = if fields.has("embeds") {
+        let list = value(fields, "embeds");
+        ("embeds", embed::validate(list, "embeds"))
+    } else {
+        let single = Value::Array(vec![fields.get("embed")?.clone()]);
+        ("embed", embed::validate(&single, "embed"))
+    };
+    let mut embeds = take(read, errors)?;
+    // The last one of a name is the newest.
+    let link = |name: &str| {
+        let named = |file: &&Attachment| file.filename == safe_name(name);
+        files.iter().rev().find(named).map(|file| file.url.clone())
+    };
+    embed::resolve_files(&mut embeds, path, link, errors);
+    Some(embeds)
 }
 
 fn components(fields: &Fields<'_>, errors: &mut FormErrors) -> Option<Vec<Component>> {
