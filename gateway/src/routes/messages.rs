@@ -65,17 +65,15 @@ async fn list(
         (None, None, Some(after)) => Page::After(after),
         (None, None, None) => Page::Latest,
     };
-    ok(&history::messages(context.chat(), caller.actor(), channel, page, limit).await?)
+    let found = history::messages(context.chat(), caller.actor(), channel, page, limit).await?;
+    let seen = found.into_iter().map(|message| caller.sees(message));
+    ok(&seen.collect::<Vec<_>>())
 }
 
 async fn view(State(context): State<Context>, caller: Caller, path: Arguments) -> Answer {
-    ok(&history::message(
-        context.chat(),
-        caller.actor(),
-        path.channel()?,
-        path.message()?,
-    )
-    .await?)
+    let (channel, message) = (path.channel()?, path.message()?);
+    let found = history::message(context.chat(), caller.actor(), channel, message).await?;
+    ok(&caller.sees(found))
 }
 
 async fn create(
@@ -121,7 +119,8 @@ async fn modify(
     let patch = patch(&upload, &existing, &context.chat().config().public_url)?;
     let edited = guild::edit_message(context.chat(), caller.actor(), channel, message, patch).await;
     settle(&mut upload.guard, &edited);
-    ok(&edited?)
+    // A moderator may hide the embeds of what another wrote.
+    ok(&caller.sees(edited?))
 }
 
 /// Reads JSON or an upload. Files are only taken from those who may send them.

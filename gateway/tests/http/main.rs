@@ -10,6 +10,7 @@ mod guilds;
 mod members;
 mod messages;
 mod reactions_and_pins;
+mod content;
 mod files;
 mod rate_limits;
 mod connections;
