@@ -6,6 +6,7 @@ mod support;
 
 mod edge;
 mod authorisation;
+mod answers;
 mod guilds;
 mod members;
 mod messages;
