@@ -76,7 +76,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     config.make_data_dir()?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!(
-            "cannot listen on {}; choose another address with --listen HOST:PORT",
+            "cannot listen on {}; choose another address: `dev --listen HOST:PORT`, or the key listen (GUILDHALL_LISTEN) of `serve`",
             config.listen
         )
     })?;
