@@ -1,4 +1,4 @@
-//! Pins.
+//! Pinning messages, and how many may be pinned.
 
 use super::fixture::*;
 use crate::error::{ChatError, Refusal};

@@ -1,4 +1,4 @@
-//! Reactions.
+//! Reacting to messages and taking it back.
 
 use model::emoji::ReactionEmoji;
 use model::permissions::{Permissions, everyone_default};
