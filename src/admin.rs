@@ -9,9 +9,11 @@
 
 pub mod client;
 
+use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,11 +25,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// Longest request line in bytes; a longer one is refused.
 pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
-/// Most connections at a time; further ones wait to be accepted.
+/// Most connections at a time. One more takes the place of the one that has been silent for longest;
+/// while all have a request under way, it waits.
 pub const CONNECTIONS_MAX: usize = 16;
 /// Time a connection may stay silent.
 pub const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -115,7 +119,7 @@ pub async fn listen(path: &Path, chat: Chat) -> anyhow::Result<Admin> {
     if path.exists() {
         anyhow::ensure!(
             UnixStream::connect(path).await.is_err(),
-            "another node is running on {}; stop it or use another --data DIR",
+            "another node is running on {}; stop it, or choose another data directory",
             path.display()
         );
         std::fs::remove_file(path)
@@ -125,31 +129,112 @@ pub async fn listen(path: &Path, chat: Chat) -> anyhow::Result<Admin> {
         .with_context(|| format!("cannot listen on the admin socket {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot restrict the admin socket {}", path.display()))?;
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let task = tokio::spawn(async move {
-        loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-                break;
-            };
-            let Ok((stream, _)) = listener.accept().await else {
-                continue;
-            };
-            let chat = chat.clone();
-            tokio::spawn(async move {
-                if let Err(error) = serve(stream, &chat).await {
-                    tracing::debug!(%error, "admin connection ended");
-                }
-                drop(permit);
-            });
-        }
-    });
+    let task = tokio::spawn(accept(listener, chat));
     Ok(Admin {
         path: path.to_owned(),
         task,
     })
 }
 
-async fn serve(stream: UnixStream, chat: &Chat) -> anyhow::Result<()> {
+/// Accepts connections and serves them side by side.
+async fn accept(listener: UnixListener, chat: Chat) {
+    let lines = Arc::new(Lines::default());
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let (number, cut) = lines.enter().await;
+        let (chat, lines) = (chat.clone(), Arc::clone(&lines));
+        tokio::spawn(async move {
+            let served = tokio::select! {
+                served = serve(stream, &chat, &lines, number) => served,
+                () = cut.cancelled() => Err(anyhow::anyhow!(LOST_PLACE)),
+            };
+            if let Err(error) = served {
+                tracing::debug!(%error, "admin connection ended");
+            }
+            lines.leave(number);
+        });
+    }
+}
+
+/// Why a silent connection ends.
+const LOST_PLACE: &str = "another connection needed the place";
+
+/// The open connections, those that have been silent for longest first.
+#[derive(Default)]
+struct Lines {
+    open: Mutex<VecDeque<Line>>,
+    /// One ended, or is silent again.
+    changed: Notify,
+    number: AtomicU64,
+}
+
+struct Line {
+    number: u64,
+    /// A request is under way.
+    busy: bool,
+    cut: CancellationToken,
+}
+
+impl Lines {
+    fn open(&self) -> MutexGuard<'_, VecDeque<Line>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place, perhaps that of a silent connection, which is cut.
+    async fn enter(&self) -> (u64, CancellationToken) {
+        let (number, cut) = (
+            self.number.fetch_add(1, Ordering::Relaxed),
+            CancellationToken::new(),
+        );
+        loop {
+            let changed = self.changed.notified();
+            if self.try_enter(number, &cut) {
+                return (number, cut);
+            }
+            changed.await;
+        }
+    }
+
+    fn try_enter(&self, number: u64, cut: &CancellationToken) -> bool {
+        let mut open = self.open();
+        if open.len() >= CONNECTIONS_MAX {
+            let silent = open.iter().position(|line| !line.busy);
+            let Some(line) = silent.and_then(|at| open.remove(at)) else {
+                return false;
+            };
+            line.cut.cancel();
+        }
+        open.push_back(Line {
+            number,
+            busy: false,
+            cut: cut.clone(),
+        });
+        true
+    }
+
+    /// A request begins, or was answered. Whether the connection still has its place.
+    fn set_busy(&self, number: u64, busy: bool) -> bool {
+        let mut open = self.open();
+        let found = open.iter().position(|line| line.number == number);
+        let Some(mut line) = found.and_then(|at| open.remove(at)) else {
+            return false;
+        };
+        line.busy = busy;
+        open.push_back(line);
+        drop(open);
+        self.changed.notify_one();
+        true
+    }
+
+    fn leave(&self, number: u64) {
+        self.open().retain(|line| line.number != number);
+        self.changed.notify_one();
+    }
+}
+
+async fn serve(stream: UnixStream, chat: &Chat, lines: &Lines, number: u64) -> anyhow::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -159,6 +244,8 @@ async fn serve(stream: UnixStream, chat: &Chat) -> anyhow::Result<()> {
         if count == 0 {
             return Ok(());
         }
+        // Once it has begun, a request is not cut any more.
+        anyhow::ensure!(lines.set_busy(number, true), LOST_PLACE);
         let cut = !line.ends_with(b"\n") && count as u64 == REQUEST_BYTES_MAX;
         let answer = if cut {
             Err(format!(
@@ -172,6 +259,7 @@ async fn serve(stream: UnixStream, chat: &Chat) -> anyhow::Result<()> {
             Err(error) => json!({"error": error}),
         };
         write.write_all(format!("{answer}\n").as_bytes()).await?;
+        lines.set_busy(number, false);
         if cut {
             return Ok(());
         }

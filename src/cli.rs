@@ -312,7 +312,11 @@ async fn until_stopped(mut node: RunningNode, stops: Stops) -> anyhow::Result<()
         failed = node.failed() => return Err(failed),
     }
     tokio::select! {
-        stopped = node.shutdown() => stopped,
+        stopped = node.shutdown() => {
+            stopped?;
+            tracing::info!("stopped");
+            Ok(())
+        }
         _ = interrupt.recv() => anyhow::bail!("ended before the drain was done"),
         _ = terminate.recv() => anyhow::bail!("ended before the drain was done"),
     }

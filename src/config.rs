@@ -79,7 +79,7 @@ impl Default for Config {
             worker: 0,
             drain_spread_ms: 1_000,
             shutdown_deadline_seconds: 20,
-            log: "info".to_owned(),
+            log: "info,fjall=warn,lsm_tree=warn".to_owned(),
             log_format: LogFormat::Text,
         }
     }
@@ -96,7 +96,7 @@ impl Config {
         if let Some(file) = file {
             anyhow::ensure!(
                 file.is_file(),
-                "configuration file {} does not exist; `guildhall serve --help` says what goes into it",
+                "configuration file {} does not exist; docs/operating.md says what goes into it",
                 file.display()
             );
             figment = figment.merge(Toml::file_exact(file));
@@ -178,7 +178,7 @@ impl Config {
             .create(&self.data)
             .with_context(|| {
                 format!(
-                    "cannot make the data directory {}; choose another with --data DIR",
+                    "cannot make the data directory {}; choose another: `dev --data DIR`, or the key data (GUILDHALL_DATA) of `serve`",
                     self.data.display()
                 )
             })

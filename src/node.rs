@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! start:  listener ─▶ store ─▶ data service ─▶ actor node ─▶ chat ─▶ (demo) ─▶ gateway ─▶ admin
-//! stop:   not ready ─▶ op 7 to sessions ─▶ gateway ─▶ guild lanes empty ─▶ store closed
+//! stop:   not ready ─▶ op 7 to sessions ─▶ guild lanes empty ─▶ sockets closed (1001) ─▶ gateway
+//!         ─▶ store closed
 //! ```
 
 use std::net::SocketAddr;
@@ -75,7 +76,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     config.make_data_dir()?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!(
-            "cannot listen on {}; choose another address with --listen HOST:PORT",
+            "cannot listen on {}; choose another address: `dev --listen HOST:PORT`, or the key listen (GUILDHALL_LISTEN) of `serve`",
             config.listen
         )
     })?;
@@ -192,9 +193,10 @@ impl RunningNode {
         }
     }
 
-    /// Drains and stops: sessions are told to reconnect (op 7), the gateway stops accepting,
-    /// guilds finish what they accepted, the store is closed. Within the configured deadline; what
-    /// is not done by then is cut off, and everything acknowledged is durable all the same.
+    /// Drains and stops: sessions are told to reconnect (op 7), guilds finish what they accepted,
+    /// connections that are still there are closed (1001), the gateway stops accepting, the store
+    /// is closed. Within the configured deadline; what is not done by then is cut off, and everything
+    /// acknowledged is durable all the same.
     ///
     /// # Errors
     /// When the deadline passed, or the store did not close cleanly.
@@ -206,6 +208,7 @@ impl RunningNode {
         let spread = Duration::from_millis(self.config.drain_spread_ms);
         let stopped = tokio::time::timeout(deadline, async {
             self.chat.drain(spread, deadline).await;
+            self.context.sockets().close_all().await;
             self.stop_accepting.cancel();
             let _ = (&mut self.server).await;
             self.chat.node().stop().await;

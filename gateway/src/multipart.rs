@@ -14,7 +14,9 @@ use chat::Chat;
 use chat::files::{self, FileError, FilePlace};
 use futures_util::{Stream, StreamExt as _, stream};
 use model::attachment::Attachment;
+use model::embed::Embed;
 use model::limits::{ATTACHMENTS_MAX, FILENAME_MAX, UPLOAD_BYTES_MAX};
+use model::message::Message;
 use model::{AttachmentId, ChannelId};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::{Map, Value};
@@ -62,10 +64,17 @@ impl FilesGuard {
         }
     }
 
-    /// A message keeps its `attachments`; all other files go.
-    pub(crate) fn keep(&mut self, attachments: &[Attachment]) {
-        self.places
-            .retain(|place| attachments.iter().all(|kept| kept.id != place.attachment));
+    /// A message keeps its attachments and the pictures of its embeds; all other files go.
+    pub(crate) fn keep(&mut self, message: &Message) {
+        self.places.retain(|place| {
+            let path = place.url();
+            let mut pictures = message.embeds.iter().flat_map(Embed::pictures);
+            let attached = message
+                .attachments
+                .iter()
+                .any(|kept| kept.id == place.attachment);
+            !attached && !pictures.any(|(_, link)| link.ends_with(&path))
+        });
     }
 
     /// It is not known whether a message refers to the files: they stay.

@@ -179,14 +179,15 @@ impl Admission {
         ) {
             return;
         }
-        let after = self.reset_after.as_secs_f64();
+        let after = seconds_up(self.reset_after);
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0.0, |since| since.as_secs_f64());
+            .unwrap_or_default();
+        let reset = seconds_up(now + self.reset_after);
         let texts = [
             ("x-ratelimit-limit", self.rule.limit.to_string()),
             ("x-ratelimit-remaining", self.remaining.to_string()),
-            ("x-ratelimit-reset", format!("{:.3}", now + after)),
+            ("x-ratelimit-reset", format!("{reset:.3}")),
             ("x-ratelimit-reset-after", format!("{after:.3}")),
             ("x-ratelimit-bucket", self.rule.bucket()),
         ];
@@ -205,8 +206,7 @@ impl Admission {
             Verdict::Refused | Verdict::Admitted => ("user", false),
         };
         metrics::counter!("guildhall_http_rate_limited_total", "scope" => scope).increment(1);
-        // Rounded up to whole milliseconds: a client that waits exactly this long must get in.
-        let seconds = (self.reset_after.as_secs_f64() * 1_000.0).ceil() / 1_000.0;
+        let seconds = seconds_up(self.reset_after);
         let body = json!({
             "message": "You are being rate limited.",
             "retry_after": seconds,
@@ -226,6 +226,11 @@ impl Admission {
         self.write(response.headers_mut());
         response
     }
+}
+
+/// Seconds with three decimals, rounded up: a client that waits exactly this long must get in.
+fn seconds_up(time: Duration) -> f64 {
+    time.as_nanos().div_ceil(1_000_000) as f64 / 1_000.0
 }
 
 /// The limits of a node.

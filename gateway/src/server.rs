@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::context::Context;
+use crate::error::ApiError;
 use crate::leftover::Whole;
 use crate::router::router;
 use crate::telemetry;
@@ -36,7 +39,7 @@ pub use crate::leftover::{LEFTOVER_BYTES_MAX, LEFTOVER_TIME_MAX};
 /// the 15 s for which Python's aiohttp keeps idle connections, so that it is the client who closes
 /// them and no request meets a closing connection.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
-/// Bytes of the head of a request; a longer one is answered 431.
+/// Bytes of the head of a request, without optional blanks; a longer one is answered 431.
 pub const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// Headers of a request; more are answered 431.
 pub const HEADERS_MAX: usize = 100;
@@ -129,7 +132,15 @@ async fn connection(
         request.extensions_mut().insert(peer.clone());
         let (head, body) = request.into_parts();
         let body = Whole::of(&head.headers, body);
-        router.clone().oneshot(Request::from_parts(head, body))
+        // The parser reads ahead: a head up to twice as long can be whole before it looks.
+        let fits = head_bytes(&head) <= HEAD_BYTES_MAX;
+        let answer = fits.then(|| router.clone().oneshot(Request::from_parts(head, body)));
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => Ok(too_long()),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -154,6 +165,20 @@ async fn connection(
         tracing::debug!(%error, "a connection failed");
     }
     metrics::gauge!("guildhall_http_connections").decrement(1.0);
+}
+
+/// Bytes of a request's head as a client writes it that spends no blank (RFC 9112, section 2.1).
+fn head_bytes(head: &Parts) -> usize {
+    const SPACES_AND_VERSION: usize = " ".len() + " HTTP/1.1\r\n".len();
+    let line = head.method.as_str().len() + head.uri.to_string().len() + SPACES_AND_VERSION;
+    let field = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + ": ".len() + value.len() + "\r\n".len()
+    };
+    line + head.headers.iter().map(field).sum::<usize>() + "\r\n".len()
+}
+
+fn too_long() -> Response {
+    ApiError::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into_response()
 }
 
 /// Keeps the samples of histograms from piling up between scrapes.

@@ -34,6 +34,8 @@ use metrics::gauge;
 use model::UserId;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::context::Context;
 use crate::edge::Peer;
@@ -73,6 +75,9 @@ pub const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Time for the close frame to be written, and again for the client to answer it.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
+/// Time for all connections to end when the node stops; then they are cut.
+pub const GO_WITHIN: Duration = Duration::from_secs(3);
+
 /// Time for the connection to change protocol after the handshake was answered.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -80,6 +85,9 @@ const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Sockets {
     shared: Arc<transport::Shared>,
     identifies: Identifies,
+    /// The tasks of all connections.
+    open: TaskTracker,
+    stopping: CancellationToken,
 }
 
 impl Sockets {
@@ -87,6 +95,25 @@ impl Sockets {
         Self {
             shared: Arc::new(transport::Shared::new()),
             identifies: Identifies::default(),
+            open: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Closes every connection with 1001, also those that come yet, and waits until they have
+    /// ended: not longer than [`GO_WITHIN`]. For the end of a shutdown: those whose session was
+    /// told to come back (op 7) and who did not leave by themselves.
+    pub async fn close_all(&self) {
+        self.stopping.cancel();
+        self.open.close();
+        if tokio::time::timeout(GO_WITHIN, self.open.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                cut = self.open.len(),
+                "gateway connections did not answer their close frame"
+            );
         }
     }
 
@@ -112,7 +139,8 @@ pub async fn upgrade(State(context): State<Context>, mut request: Request) -> Re
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let peer = request.extensions().get::<Peer>().cloned();
     let upgraded = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
+    let open = context.sockets().open.clone();
+    open.spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_WITHIN, upgraded).await else {
             return;
         };

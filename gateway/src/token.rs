@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use chat::guild::command::Actor;
 use chat::{Chat, ChatError, accounts};
 use model::UserId;
+use model::message::Message;
 use model::user::Account;
 
 use crate::error::ApiError;
@@ -27,6 +28,11 @@ impl Caller {
     /// As the chat system names it.
     pub(crate) fn actor(&self) -> Actor {
         Actor::User(self.id())
+    }
+
+    /// A message as this caller gets it: without its content for a bot that may not read that.
+    pub(crate) fn sees(&self, message: Message) -> Message {
+        chat::content::as_seen_by(&self.account, message)
     }
 }
 

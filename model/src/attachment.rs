@@ -27,10 +27,10 @@ pub struct Attachment {
     /// Where the file is, through the proxy; equal to `url` here.
     pub proxy_url: String,
     /// Pixels, for images.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     /// Pixels, for images.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
     /// Attachment flags.
     #[serde(default)]

@@ -53,6 +53,7 @@ pub struct Channel {
     /// Channel flags.
     pub flags: u64,
     /// Minutes of inactivity after which new threads are archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_auto_archive_duration: Option<u32>,
     /// Bits per second, for voice.
     #[serde(default, skip_serializing_if = "Option::is_none")]

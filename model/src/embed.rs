@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::form::fields::unsupported_scheme;
 use crate::form::{Fields, FormErrors, check_list, join};
 use crate::limits;
 use crate::time;
@@ -63,7 +64,8 @@ pub struct EmbedFooter {
 /// Image or thumbnail of an embed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbedMedia {
-    /// Where it is: http, https or `attachment://name`.
+    /// Where it is: http or https. In what a client sends also `attachment://name`; in what is
+    /// stored the path of a file of the message.
     pub url: String,
 }
 
@@ -97,6 +99,14 @@ const LINK_SCHEMES: &[&str] = &["http", "https"];
 /// Schemes of a picture: also the files of the message itself.
 const MEDIA_SCHEMES: &[&str] = &["http", "https", "attachment"];
 
+/// Where an embed has pictures.
+const PICTURES: [&str; 4] = [
+    "image.url",
+    "thumbnail.url",
+    "author.icon_url",
+    "footer.icon_url",
+];
+
 impl Embed {
     /// Characters that count towards [`limits::EMBED_TOTAL_MAX`] (Discord docs, Message Resource,
     /// "Embed Limits": title, description, field names and values, footer text, author name).
@@ -111,6 +121,30 @@ impl Embed {
                 .iter()
                 .map(|field| field.name.chars().count() + field.value.chars().count())
                 .sum::<usize>()
+    }
+
+    /// Links of its pictures, each with its path in the embed.
+    pub fn pictures(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let image = self.image.as_ref().map(|image| &image.url);
+        let thumbnail = self.thumbnail.as_ref().map(|image| &image.url);
+        let author = self.author.as_ref().and_then(|it| it.icon_url.as_ref());
+        let footer = self.footer.as_ref().and_then(|it| it.icon_url.as_ref());
+        PICTURES
+            .into_iter()
+            .zip([image, thumbnail, author, footer])
+            .filter_map(|(path, link)| Some((path, link?.as_str())))
+    }
+
+    /// The same, to be changed.
+    pub fn pictures_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut String)> {
+        let image = self.image.as_mut().map(|image| &mut image.url);
+        let thumbnail = self.thumbnail.as_mut().map(|image| &mut image.url);
+        let author = self.author.as_mut().and_then(|it| it.icon_url.as_mut());
+        let footer = self.footer.as_mut().and_then(|it| it.icon_url.as_mut());
+        PICTURES
+            .into_iter()
+            .zip([image, thumbnail, author, footer])
+            .filter_map(|(path, link)| Some((path, link?)))
     }
 
     /// Whether there is anything to see: text, fields or a picture.
@@ -153,6 +187,39 @@ pub fn validate(value: &Value, path: &str) -> Result<Vec<Embed>, FormErrors> {
     }
     errors.into_result()?;
     Ok(embeds)
+}
+
+/// Puts the links of the message's own files in the place of `attachment://name`, in embeds that
+/// were sent at `path` (Discord docs, Message Resource, "Uploading Files", "Using Attachments within
+/// Embeds"). `link` finds the link of a file by the name a client gave it.
+///
+/// # Errors
+/// A name that no file has is refused as Discord does: then the scheme is left, which is none of a
+/// link.
+pub fn resolve_files(
+    embeds: &mut [Embed],
+    path: &str,
+    link: impl Fn(&str) -> Option<String>,
+    errors: &mut FormErrors,
+) {
+    for (index, embed) in embeds.iter_mut().enumerate() {
+        for (key, picture) in embed.pictures_mut() {
+            let Some((scheme, name)) = picture.split_once("://") else {
+                continue;
+            };
+            if !scheme.eq_ignore_ascii_case("attachment") {
+                continue;
+            }
+            match link(name) {
+                Some(link) => *picture = link,
+                None => errors.push(
+                    join(&join(path, index), key),
+                    "URL_TYPE_INVALID_SCHEME",
+                    unsupported_scheme(scheme),
+                ),
+            }
+        }
+    }
 }
 
 /// One embed; faults go to `errors`.

@@ -26,6 +26,15 @@ impl ReactionEmoji {
         }
     }
 
+    /// Whether both are the same emoji: a unicode emoji stays what it is with or without the sign
+    /// that asks for its coloured form (U+FE0F), which some clients leave out.
+    pub fn is_same(&self, other: &Self) -> bool {
+        const COLOURED: char = '\u{fe0f}';
+        let bare = |emoji: &Self| emoji.name.as_deref().map(|name| name.replace(COLOURED, ""));
+        self.key() == other.key()
+            || self.id.is_none() && other.id.is_none() && bare(self) == bare(other)
+    }
+
     /// Reads what stands in a URL after percent-decoding: `👍`, `name:id`, `a:name:id`.
     ///
     /// # Errors
@@ -63,6 +72,15 @@ impl ReactionEmoji {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_coloured_form_is_the_same_emoji() {
+        let read = |text| ReactionEmoji::parse(text).expect("an emoji");
+        assert!(read("\u{2764}\u{fe0f}").is_same(&read("\u{2764}")));
+        assert!(!read("\u{2764}").is_same(&read("👍")));
+        assert!(read("wave:77").is_same(&read("wave:77")));
+        assert!(!read("wave:77").is_same(&read("wave:78")));
+    }
 
     #[test]
     fn parses_unicode_and_custom() {

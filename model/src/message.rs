@@ -167,6 +167,14 @@ impl MessageRecord {
     pub fn timestamp(&self) -> Timestamp {
         time::from_unix_ms(snowflake::timestamp_ms(self.id))
     }
+
+    /// Its files without those that an embed shows: Discord lists a file in one place only.
+    pub fn shown_attachments(&self) -> impl Iterator<Item = &Attachment> {
+        self.attachments.iter().filter(|file| {
+            let mut pictures = self.embeds.iter().flat_map(Embed::pictures);
+            pictures.all(|(_, link)| link != file.url)
+        })
+    }
 }
 
 /// A message on the wire (Discord docs, Message Resource, "Message Object").
@@ -244,7 +252,7 @@ impl Message {
             mention_everyone: record.mention_everyone,
             mentions: record.mentions.iter().copied().map(user).collect(),
             mention_roles: record.mention_roles.clone(),
-            attachments: record.attachments.clone(),
+            attachments: record.shown_attachments().cloned().collect(),
             embeds: record.embeds.clone(),
             components: record.components.clone(),
             reactions: Vec::new(),

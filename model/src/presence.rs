@@ -82,8 +82,10 @@ pub mod activity_kind {
     pub const STREAMING: i64 = 1;
     /// A custom status: `state` and `emoji`.
     pub const CUSTOM: i64 = 4;
-    /// "Competing in …", the last one.
+    /// "Competing in …".
     pub const COMPETING: i64 = 5;
+    /// What one does in a voice channel; people's clients send it. The last one.
+    pub const HANG_STATUS: i64 = 6;
 }
 
 /// Makes a presence out of the `d` of op 3, or `presence` of IDENTIFY, at wall-clock time `now_ms`.
@@ -156,7 +158,7 @@ fn activities(fields: &Fields<'_>, now_ms: u64, errors: &mut FormErrors) -> Vec<
 /// One activity in normal form; `None` when it has no name to show.
 fn activity(fields: &Fields<'_>, now_ms: u64, errors: &mut FormErrors) -> Option<Value> {
     let kind = match fields.get("type") {
-        Some(_) => fields.integer("type", 0, activity_kind::COMPETING, errors)?,
+        Some(_) => fields.integer("type", 0, activity_kind::HANG_STATUS, errors)?,
         None => activity_kind::PLAYING,
     };
     let mut text = |key: &str| {

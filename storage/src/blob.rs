@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use parking_lot::RwLock;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWriteExt, ReadBuf};
 
 /// Where unfinished blobs are written.
 const INCOMING: &str = ".incoming";
@@ -354,6 +354,19 @@ impl Blob {
         let mut whole = Vec::new();
         self.content.read_to_end(&mut whole).await?;
         Ok(whole.into())
+    }
+
+    /// `len` bytes of the content from byte `from` on, piece by piece; fewer where it ends.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn into_part(
+        mut self,
+        from: u64,
+        len: u64,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
+        self.content.seek(io::SeekFrom::Start(from)).await?;
+        Ok(tokio_util::io::ReaderStream::new(self.content.take(len)))
     }
 
     /// The content piece by piece.

@@ -205,6 +205,40 @@ fn mistakes_are_named_and_exit_with_a_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_admin_connections_keep_nobody_out() {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+    let directory = tempfile::tempdir().unwrap();
+    let _process = Process::dev(directory.path(), &[]);
+    let socket = directory.path().join("admin.sock");
+    let silent: Vec<UnixStream> = (0..guildhall::admin::CONNECTIONS_MAX)
+        .map(|_| UnixStream::connect(&socket).unwrap())
+        .collect();
+    let asked = std::time::Instant::now();
+    admin(directory.path(), &["list", "guilds"]);
+    assert!(asked.elapsed() < guildhall::admin::IDLE_MAX / 2);
+    // The first of them had to go, and is told so by the end of its stream.
+    let mut first = &silent[0];
+    first.set_read_timeout(Some(DEADLINE)).unwrap();
+    assert_eq!(first.read(&mut [0]).unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_says_when_it_is_stopped_and_nothing_of_the_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(directory.path());
+    process.terminate();
+    let (status, log) = process.end(DEADLINE);
+    assert!(status.success(), "{log}");
+    let said = |what: &str| log.contains(what);
+    assert!(
+        said("serving") && said("draining") && said("stopped"),
+        "{log}"
+    );
+    assert!(!said("lsm_tree") && !said("fjall::"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_node_on_the_same_data_directory_or_port_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::dev(directory.path(), &[]);

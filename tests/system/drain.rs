@@ -21,7 +21,8 @@ async fn sigterm_says_op_7_and_ends_with_code_0() {
         .await;
     process.terminate();
     gateway.opcode(7).await;
-    gateway.closed().await;
+    // It does not leave by itself: it is told that the node goes.
+    assert_eq!(gateway.closed().await, Some(1001));
     let status = process.wait(LIMIT);
     assert!(status.success(), "{status}");
     assert!(

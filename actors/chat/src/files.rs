@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use model::limits::FILE_BYTES_MAX;
 use model::{AttachmentId, ChannelId};
-use storage::blob::{BlobError, safe_file_name};
+use storage::blob::{Blob, BlobError, safe_file_name};
 use storage::store::Write;
 
 use crate::chat::Chat;
@@ -29,11 +29,30 @@ pub struct FilePlace {
 
 /// A file that can be read.
 #[derive(Debug)]
-pub struct File<S> {
+pub struct File(Blob);
+
+impl File {
     /// Its length in bytes.
-    pub len: u64,
-    /// Its bytes, piece by piece.
-    pub content: S,
+    pub fn len(&self) -> u64 {
+        self.0.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `len` bytes from byte `from` on, piece by piece; fewer where it ends.
+    ///
+    /// # Errors
+    /// [`FileError::Failed`].
+    pub async fn part(
+        self,
+        from: u64,
+        len: u64,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static, FileError> {
+        Ok(self.0.into_part(from, len).await?)
+    }
 }
 
 /// Why a file was not stored or found.
@@ -71,7 +90,7 @@ impl FilePlace {
         Self {
             channel,
             attachment,
-            name: safe_file_name(name),
+            name: safe_name(name),
         }
     }
 
@@ -86,6 +105,11 @@ impl FilePlace {
     fn key(&self) -> String {
         format!("{}/{}/{}", self.channel, self.attachment, self.name)
     }
+}
+
+/// A file's name as it is kept: letters, digits, `.`, `_` and `-`, never empty.
+pub fn safe_name(name: &str) -> String {
+    safe_file_name(name)
 }
 
 /// Stores a file of at most [`FILE_BYTES_MAX`]; answers its length. Durable when this returns.
@@ -106,15 +130,8 @@ where
 ///
 /// # Errors
 /// [`FileError::NotFound`], [`FileError::Failed`].
-pub async fn get(
-    chat: &Chat,
-    place: &FilePlace,
-) -> Result<File<impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<>>, FileError> {
-    let blob = chat.blobs().get(&place.key()).await?;
-    Ok(File {
-        len: blob.len,
-        content: blob.into_stream(),
-    })
+pub async fn get(chat: &Chat, place: &FilePlace) -> Result<File, FileError> {
+    Ok(File(chat.blobs().get(&place.key()).await?))
 }
 
 /// Removes a file; one that is not there is no error. A failure leaves the file and is logged:

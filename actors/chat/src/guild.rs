@@ -18,6 +18,7 @@ pub mod command;
 pub mod state;
 pub mod lane;
 pub mod family;
+mod message;
 mod load;
 mod reply;
 mod client;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 
 pub use client::*;
 pub use family::Guilds;
+pub use message::Message;
 pub use reply::Reply;
 pub use state::SnapshotWants;
 
@@ -167,46 +169,6 @@ async fn ask<T>(chat: &Chat, guild: GuildId, request: impl Fn(Reply<T>) -> Messa
         attempts += 1;
     }
     Err(ChatError::Unavailable)
-}
-
-// ── Messages ──────────────────────────────────────────────────────────────────────────────────
-
-/// What a guild process is sent; use `execute`, [`subscribe`] and the functions beside them.
-#[derive(Debug)]
-pub enum Message {
-    /// (Re)load from the store; to itself.
-    Load,
-    /// Carry out a command.
-    Execute {
-        /// Who asks.
-        actor: Actor,
-        /// What.
-        command: Box<Command>,
-        /// Answered by the guild when refused, by the lane when done.
-        reply: Reply<Answer>,
-    },
-    /// See [`subscribe`].
-    Subscribe {
-        /// Who.
-        subscriber: Box<Subscriber>,
-        /// Which snapshot.
-        wants: SnapshotWants,
-        /// Answered by the lane, with the relay's pid.
-        reply: Reply<Pid>,
-    },
-    /// See [`unsubscribe`].
-    Unsubscribe(SessionId),
-    /// See [`cast_presence`].
-    Presence {
-        /// Whose.
-        user: UserId,
-        /// As others see it.
-        presence: Option<Presence>,
-        /// Status by platform.
-        client_status: Map<String, Value>,
-    },
-    /// Take no more requests, and answer when everything taken is settled.
-    Drain(otp::From<()>),
 }
 
 // ── Server ────────────────────────────────────────────────────────────────────────────────────

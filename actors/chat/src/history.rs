@@ -3,6 +3,8 @@
 //! A read asks the guild whether the reader may see the channel, then goes to the data service;
 //! the guild never waits for a disk.
 
+use model::attachment::Attachment;
+use model::embed::Embed;
 use model::emoji::ReactionEmoji;
 use model::message::{Message, MessageRecord};
 use model::permissions::Permissions;
@@ -49,12 +51,44 @@ pub async fn message(
     channel: ChannelId,
     id: MessageId,
 ) -> Result<Message> {
+    let record = readable(chat, actor, channel, id).await?;
+    let mut messages = hydrate(chat, channel, reader_of(actor), vec![record]).await?;
+    messages.pop().ok_or(ChatError::NotFound(Missing::Message))
+}
+
+/// The files of a message and the embeds that may show them, as they are stored: with links below
+/// the public address, and with the files that only an embed shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// All its files.
+    pub attachments: Vec<Attachment>,
+    /// Its embeds.
+    pub embeds: Vec<Embed>,
+}
+
+/// The [`Parts`] of a message.
+///
+/// # Errors
+/// As [`message`].
+pub async fn parts(chat: &Chat, actor: Actor, channel: ChannelId, id: MessageId) -> Result<Parts> {
+    let record = readable(chat, actor, channel, id).await?;
+    Ok(Parts {
+        attachments: record.attachments,
+        embeds: record.embeds,
+    })
+}
+
+/// A message as it is stored, for one who may read it.
+async fn readable(
+    chat: &Chat,
+    actor: Actor,
+    channel: ChannelId,
+    id: MessageId,
+) -> Result<MessageRecord> {
     let needs = Permissions::VIEW_CHANNEL | Permissions::READ_MESSAGE_HISTORY;
     guild::access(chat, actor, channel, needs).await?;
     let record = chat.data().message(channel, id).await?;
-    let record = record.ok_or(ChatError::NotFound(Missing::Message))?;
-    let mut messages = hydrate(chat, channel, reader_of(actor), vec![record]).await?;
-    messages.pop().ok_or(ChatError::NotFound(Missing::Message))
+    record.ok_or(ChatError::NotFound(Missing::Message))
 }
 
 /// Pinned messages with the time of the pin, last pinned first; the flag tells whether there are
@@ -106,9 +140,14 @@ pub async fn reactors(
     if chat.data().message(channel, message).await?.is_none() {
         return Err(ChatError::NotFound(Missing::Message));
     }
+    let counts = chat
+        .data()
+        .reactions(channel, &[message], reader_of(actor))
+        .await?;
+    let emoji = guild::as_kept(counts.first().map_or(&[], Vec::as_slice), emoji);
     let ids = chat
         .data()
-        .reactors(channel, message, emoji, after, limit)
+        .reactors(channel, message, &emoji, after, limit)
         .await?;
     let mut users = chat.users_of(&ids).await?;
     Ok(ids
@@ -246,8 +285,13 @@ fn view(chat: &Chat, record: &MessageRecord, users: &guild::command::Users) -> M
     message
 }
 
-/// Puts the public address before the stored paths of attachments.
+/// Puts the public address before the stored paths of files: attachments, and pictures of embeds.
 pub(crate) fn absolute_links(message: &mut Message, public_url: &str) {
+    for (_, link) in message.embeds.iter_mut().flat_map(Embed::pictures_mut) {
+        if link.starts_with('/') {
+            link.insert_str(0, public_url);
+        }
+    }
     for attachment in &mut message.attachments {
         if attachment.url.starts_with('/') {
             attachment.url = format!("{public_url}{}", attachment.url);

@@ -2,8 +2,9 @@
 //!
 //! In the order a message meets them: the door ([`Chat`]), who speaks ([`accounts`]), the guild
 //! that orders everything ([`guild`]), the relay that fans out ([`relay`]), the session that
-//! outlives its socket ([`session`]), who is there ([`presence`]), what was said ([`history`]) and
-//! attached ([`files`]), and the tree they all hang in ([`supervisor`]).
+//! outlives its socket ([`session`]), who is there ([`presence`]), what was said ([`history`]),
+//! who gets to read it ([`content`]), what was attached ([`files`]), and the tree they all hang in
+//! ([`supervisor`]).
 
 pub mod accounts;
 pub mod guild;
@@ -11,6 +12,7 @@ pub mod relay;
 pub mod session;
 pub mod presence;
 pub mod history;
+pub mod content;
 pub mod files;
 pub mod supervisor;
 pub mod chat;

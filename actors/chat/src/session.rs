@@ -96,6 +96,7 @@ pub struct Resumed {
     generation: u64,
     outbox: Arc<Outbox>,
     intents: Intents,
+    shard: Option<(u32, u32)>,
 }
 
 /// What a session process is sent, by this module and by relays.
@@ -345,6 +346,7 @@ impl Session {
             generation,
             outbox: Arc::clone(&self.outbox),
             intents: self.login.intents,
+            shard: self.login.shard,
         })
     }
 

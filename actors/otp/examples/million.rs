@@ -180,9 +180,10 @@ async fn run(node: &Node, processes: usize) -> Result<(), Error> {
         // The last one gets one kill too many.
         let intensity = killed - usize::from(number == SUPERVISORS - 1);
         families.push(Family::start(node, size, intensity, downs.clone()).await?);
-        eprint!("\r{} of {processes} processes", (number + 1) * size);
+        if (number + 1) % (SUPERVISORS / 10) == 0 {
+            eprintln!("{} of {processes} processes", (number + 1) * size);
+        }
     }
-    eprintln!();
     let started = begun.elapsed();
     let bytes = (resident() - before) / processes;
 
@@ -276,5 +277,6 @@ async fn main() -> Result<(), Error> {
     if processes < SUPERVISORS * SPARED {
         return Err(format!("at least {} processes are needed", SUPERVISORS * SPARED).into());
     }
-    run(&Node::new("million"), processes).await
+    // On a worker like everything else: the thread of `main` would have to be woken for each answer.
+    tokio::spawn(async move { run(&Node::new("million"), processes).await }).await?
 }

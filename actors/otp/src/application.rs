@@ -256,7 +256,8 @@ impl Application {
         self
     }
 
-    /// Runs before the tree is stopped (`Module:prep_stop/1`).
+    /// Runs before the tree is stopped, or when it has ended by itself
+    /// (`Module:prep_stop/1`).
     pub fn prep_stop<F>(
         mut self,
         prep_stop: impl Fn(ApplicationContext) -> F + Send + Sync + 'static,

@@ -114,7 +114,7 @@ impl<S: GenServer> Context<S> {
 
     /// The process which started this one.
     pub fn parent(&self) -> Option<Pid> {
-        self.process.parent
+        self.process.parent()
     }
 
     /// How many messages wait in its own mailbox.
@@ -485,6 +485,7 @@ impl<S: GenServer> Context<S> {
             Signal::Spawned { request, result } => Arrival::Info(Info::Spawned { request, result }),
             Signal::Node { name, up: true } => Arrival::Info(Info::NodeUp(name)),
             Signal::Node { name, up: false } => Arrival::Info(Info::NodeDown(name)),
+            Signal::Transfer(transfer) => Arrival::Info(Info::Transfer(*transfer)),
             Signal::Pass(passed) => {
                 // Whoever asked may have given up.
                 let _ = passed.send(());

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::ets::Transfer;
 use crate::exit_reason::ExitReason;
 use crate::pid::{MonitorRef, Pid, RequestRef};
 use crate::start::StartError;
@@ -114,6 +115,9 @@ pub enum Info {
     /// The connection to a node was lost; after [`Context::monitor_nodes`]. All messages from it
     /// came before this.
     NodeDown(Arc<str>),
+    /// A table that is this process' now: it was given away, or its owner has ended and this
+    /// process was its heir (`'ETS-TRANSFER'`).
+    Transfer(Transfer),
     /// An untyped message, sent with [`crate::Node::send`] to a bare pid, a name or an alias.
     Message(Box<dyn Any + Send>),
 }

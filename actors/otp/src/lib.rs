@@ -5,7 +5,7 @@
 //!        ├─ Supervisor ─┬─ GenServer            links and exit signals hold the tree together;
 //!        │              └─ DynamicSupervisor    monitors tell others of an end
 //!        ├─ Registry, GenRegistry: processes by typed key
-//!        ├─ counters, atomics, persistent_term: what processes share without a mailbox
+//!        ├─ ets, counters, atomics, persistent_term: what processes share without a mailbox
 //!        └─ Task, TaskSupervisor: processes which compute one value
 //! ```
 //!
@@ -143,6 +143,12 @@ pub mod counters;
 pub mod atomics;
 
 pub mod persistent_term;
+
+pub mod ets;
+
+mod semaphore;
+pub use semaphore::{AcquireError, Semaphore};
+
 mod application;
 pub use application::handover::{HandOver, HandOverError, HandedOver, hand_over, upgrade};
 pub use application::{

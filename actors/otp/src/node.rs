@@ -21,10 +21,12 @@ use parking_lot::Mutex;
 
 use crate::context::ActiveAlias;
 use crate::distribution::Connections;
+use crate::ets::Tables;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
 use crate::node::clock::Clock;
 use crate::node::counters::Counters;
+use crate::node::patience::Patience;
 use crate::node::watchdog::{Stuck, Watchdog};
 use crate::persistent_term::PersistentTerms;
 use crate::pid::{MonitorRef, Pid, RequestRef, SerialHash, node_hash};
@@ -38,6 +40,7 @@ use crate::testing::Shuffle;
 pub(crate) mod clock;
 pub(crate) mod counters;
 mod names;
+pub(crate) mod patience;
 mod signals;
 mod timers;
 pub(crate) mod watchdog;
@@ -72,12 +75,14 @@ struct Inner {
     /// Timers to pids and names that run.
     timers: AtomicUsize,
     terms: PersistentTerms,
+    tables: Tables,
     connections: Connections,
     shuffle: Shuffle,
     watchdog: Arc<Watchdog>,
     /// How many processes are followed or replaced: while it is 0, a send looks at nobody.
     watched_senders: AtomicUsize,
     counters: Counters,
+    patience: Arc<Patience>,
     report_handlers: Mutex<Vec<Handler>>,
 }
 
@@ -105,11 +110,13 @@ impl Node {
                 stopping: AtomicBool::new(false),
                 timers: AtomicUsize::new(0),
                 terms: PersistentTerms::new(),
+                tables: Tables::default(),
                 connections: Connections::default(),
                 shuffle: Shuffle::default(),
                 watchdog: watchdog.clone(),
                 watched_senders: AtomicUsize::new(0),
                 counters: Counters::default(),
+                patience: Arc::default(),
                 report_handlers: Mutex::default(),
             }),
         };
@@ -264,7 +271,7 @@ impl Node {
         self.inner.stopping.store(true, Ordering::SeqCst);
         for process in self.all() {
             // An orphan is its own root: no parent will tell it.
-            if process.parent.is_none_or(|parent| !self.is_alive(parent)) {
+            if process.parent().is_none_or(|parent| !self.is_alive(parent)) {
                 let reason = ExitReason::Shutdown;
                 if process.runs::<Worker>() {
                     // A task reads no mailbox.
@@ -296,6 +303,7 @@ impl Node {
     /// table: call it every few seconds, not per request.
     pub fn record_metrics(&self) {
         self.inner.counters.publish(self.name(), &self.all());
+        self.inner.tables.publish(self.name());
     }
 
     /// Has a function told of every [`Report`] of this node, from now on and for as long as the
@@ -325,9 +333,18 @@ impl Node {
         &self.inner.counters
     }
 
+    pub(crate) fn patience(&self) -> &Arc<Patience> {
+        &self.inner.patience
+    }
+
     /// The terms that all processes of the node read without waiting (`persistent_term`).
     pub fn persistent_terms(&self) -> &PersistentTerms {
         &self.inner.terms
+    }
+
+    /// The tables that all processes of the node share (`ets`).
+    pub fn tables(&self) -> &Tables {
+        &self.inner.tables
     }
 
     pub(crate) fn set_shuffle(&self, seed: Option<u64>) {

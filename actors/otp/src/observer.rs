@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::ets::TableInfo;
 use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::ProcessInfo;
@@ -59,6 +60,14 @@ pub fn processes(node: &Node, by: SortBy) -> Vec<ProcessInfo> {
             }
         })
     });
+    list
+}
+
+/// All tables of a node, those with most objects first (`observer`, table viewer).
+pub fn tables(node: &Node) -> Vec<TableInfo> {
+    let ids = node.tables().all().into_iter();
+    let mut list: Vec<TableInfo> = ids.filter_map(|id| node.tables().info(id)).collect();
+    list.sort_by_key(|table| std::cmp::Reverse(table.size));
     list
 }
 

@@ -52,6 +52,16 @@ pub(crate) fn current_pid() -> Option<Pid> {
     CURRENT.try_with(pid).ok().flatten()
 }
 
+/// The process which is running, if the caller is one, and whether the watchdog has replaced it.
+pub(crate) fn current_standing() -> Option<(Pid, bool)> {
+    let standing = |current: &RefCell<Option<Arc<Process>>>| {
+        let current = current.borrow();
+        let process = current.as_ref()?;
+        Some((process.pid, process.is_fenced()))
+    };
+    CURRENT.try_with(standing).ok().flatten()
+}
+
 /// Something that runs as a process, under the eye of its node's watchdog.
 ///
 /// Written by hand because each process lies in one for its whole life: it costs no reference

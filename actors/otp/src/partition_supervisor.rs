@@ -10,8 +10,9 @@
 //! For a process that would be a bottleneck alone, such as a dynamic supervisor that starts many
 //! children: each partition has one of its own.
 //!
-//! * Started by [`PartitionSupervisor::start`] or as a child of a supervisor. It is a
-//!   [`crate::Supervisor`] in all else: how it ends, restarts and stops is said there.
+//! * Started by [`PartitionSupervisor::start`], [`PartitionSupervisor::start_link`] or as a child
+//!   of a supervisor. It is a [`crate::Supervisor`] in all else: how it ends, restarts and stops is
+//!   said there.
 //! * While a partition is restarted its lookups fail with [`PartitionError::NoProc`].
 
 use std::hash::{Hash, Hasher};
@@ -23,6 +24,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::context::Context;
 use crate::dynamic_supervisor::DynamicSupervisorRef;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
@@ -211,11 +213,24 @@ impl PartitionSupervisor {
         options: Options,
     ) -> Result<PartitionSupervisorRef, StartError> {
         let supervisor = self.describe(&options)?.start(node, options).await?;
-        let partitions = Partitions::of(node, supervisor.pid());
-        Ok(PartitionSupervisorRef {
-            supervisor,
-            partitions: partitions.ok_or(StartError::Failed(ExitReason::NoProc))?,
-        })
+        PartitionSupervisorRef::started(node, supervisor)
+    }
+
+    /// Starts it as a child of the calling process (`start_link/1`), under the name or the
+    /// registry key of the options: one of them is needed.
+    ///
+    /// # Errors
+    /// As of [`PartitionSupervisor::start`].
+    pub fn start_link<P: GenServer>(
+        self,
+        ctx: &Context<P>,
+        options: Options,
+    ) -> impl Future<Output = Result<PartitionSupervisorRef, StartError>> + Send + use<P> {
+        let node = ctx.node().clone();
+        let start = self
+            .describe(&options)
+            .map(|description| description.start_link(ctx, options));
+        async move { PartitionSupervisorRef::started(&node, start?.await?) }
     }
 
     /// How it is started as a child of a supervisor, under a name, which is its id as well.
@@ -281,6 +296,17 @@ pub struct PartitionSupervisorRef {
 }
 
 impl PartitionSupervisorRef {
+    fn started(
+        node: &Node,
+        supervisor: SupervisorRef,
+    ) -> Result<PartitionSupervisorRef, StartError> {
+        let partitions = Partitions::of(node, supervisor.pid());
+        Ok(PartitionSupervisorRef {
+            supervisor,
+            partitions: partitions.ok_or(StartError::Failed(ExitReason::NoProc))?,
+        })
+    }
+
     /// The partition supervisor with this pid, for one that is found by a registry key.
     ///
     /// # Errors

@@ -33,11 +33,13 @@ use crate::signal::{Envelope, Signal};
 use crate::sys::System;
 
 mod info;
+mod lineage;
 mod links;
 mod monitors;
 
 pub(crate) use info::Dictionary;
 pub use info::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
+pub(crate) use lineage::Lineage;
 
 /// Runs when a process has ended, before anybody is told: gives back one name.
 pub(crate) type Release = Box<dyn FnOnce(Pid) + Send>;
@@ -46,8 +48,7 @@ pub(crate) type Release = Box<dyn FnOnce(Pid) + Send>;
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) node: Node,
-    /// The process which started this one, if any.
-    pub(crate) parent: Option<Pid>,
+    pub(crate) lineage: Lineage,
     cell: ActorCell,
     mailbox: Box<dyn AnyMailbox>,
     flags: Flags,
@@ -68,6 +69,8 @@ struct Flags {
     fenced: AtomicBool,
     suspended: AtomicBool,
     hibernating: AtomicBool,
+    /// Its mailbox was full, which ends it.
+    outgrown: AtomicBool,
     /// Somebody traces it or counts its messages.
     observed: AtomicBool,
     /// When it began with what it handles, on the node's clock.
@@ -126,7 +129,7 @@ impl Process {
     pub(crate) fn new<S: GenServer>(
         node: Node,
         pid: Pid,
-        parent: Option<Pid>,
+        lineage: Lineage,
         cell: ActorCell,
         limits: Limits,
         label: Option<Arc<str>>,
@@ -135,7 +138,7 @@ impl Process {
         Arc::new(Process {
             pid,
             node,
-            parent,
+            lineage,
             cell,
             mailbox,
             flags: Flags::default(),
@@ -251,7 +254,13 @@ impl Process {
     /// Its mailbox is full, and it was started to end then.
     fn outgrown(&self) {
         self.node.counters().refused();
+        self.flags.outgrown.store(true, Ordering::Release);
         self.exit_signal(self.pid, ExitReason::Kill, false);
+    }
+
+    /// Whether it is ended because its mailbox was full.
+    pub(crate) fn has_outgrown(&self) -> bool {
+        self.flags.outgrown.load(Ordering::Acquire)
     }
 
     pub(crate) fn typed_mailbox<S: GenServer>(&self) -> Option<&Mailbox<S>> {

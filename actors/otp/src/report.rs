@@ -51,7 +51,7 @@ pub struct CrashReport {
     pub server: &'static str,
     /// Why it ended.
     pub reason: ExitReason,
-    /// The processes that started it, its parent first.
+    /// The processes that started it, its parent first; at most 64. Some may be gone.
     pub ancestors: Vec<Pid>,
     /// The processes it was linked to.
     pub links: Vec<Pid>,

@@ -25,7 +25,7 @@ use crate::observer::Direction;
 use crate::options::Options;
 use crate::panics::{guarded, guarded_now, on_behalf_of};
 use crate::pid::Pid;
-use crate::process::Process;
+use crate::process::{Lineage, Process};
 use crate::report::Report;
 use crate::signal::Envelope;
 use crate::start::StartError;
@@ -86,7 +86,7 @@ impl Published {
         let process = Process::new::<S>(
             node.clone(),
             pid.unwrap_or_else(|| node.new_pid()),
-            parent.map(|parent| parent.pid),
+            parent.map_or_else(Lineage::default, |parent| Lineage::below(parent)),
             cell,
             options.limits,
             options.label.clone(),
@@ -463,7 +463,10 @@ impl<S: GenServer> Running<S> {
             self.server = None;
             return;
         }
-        let report = (!reason.is_normal_for_transient() || process.is_condemned())
+        // An exit signal that ended it is no crash of its own (`proc_lib(3)`): it has no report,
+        // unless it outgrew its limit, which Erlang reports as well.
+        let crashed = !process.is_condemned() || process.has_outgrown();
+        let report = (crashed && !reason.is_normal_for_transient())
             .then(|| self.context.crash_report(self.server.as_ref(), &reason));
         self.server = None;
         let expected = reason.clone();

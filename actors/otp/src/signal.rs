@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::ets::Transfer;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{Down, GenServer};
 use crate::pid::{Pid, RequestRef};
@@ -74,6 +75,8 @@ pub(crate) enum Signal {
     },
     /// A node was connected to, or lost.
     Node { name: Arc<str>, up: bool },
+    /// A table that is the receiver's now.
+    Transfer(Box<Transfer>),
     /// Nothing; somebody wants to know when the step before it is over.
     Pass(oneshot::Sender<()>),
     /// An untyped message.
@@ -102,6 +105,7 @@ impl Signal {
             Signal::Spawned { .. } => "spawn_reply",
             Signal::Node { up: true, .. } => "nodeup",
             Signal::Node { up: false, .. } => "nodedown",
+            Signal::Transfer(_) => "ETS-TRANSFER",
             Signal::Pass(_) => "pass",
             Signal::Raw(_) => "message",
         }

@@ -5,6 +5,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum CloseCode {
+    /// 1001: the node stops. Come back and resume.
+    GoingAway = 1001,
     /// 1002: the client broke the WebSocket protocol.
     Protocol = 1002,
     /// 1007: a text message that is not UTF-8.
@@ -48,6 +50,7 @@ impl CloseCode {
     /// The reason text sent along, for people who read logs; under 123 bytes.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::GoingAway => "Going away.",
             Self::Protocol => "WebSocket protocol error.",
             Self::InvalidText => "Text is not UTF-8.",
             Self::TooBig => "Message too big.",
@@ -75,6 +78,7 @@ mod tests {
     #[test]
     fn reasons_fit_a_close_frame() {
         for code in [
+            CloseCode::GoingAway,
             CloseCode::Protocol,
             CloseCode::InvalidText,
             CloseCode::TooBig,

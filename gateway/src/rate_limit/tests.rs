@@ -184,3 +184,24 @@ fn routes_find_their_rule_and_major_parameter() {
     assert_eq!(major("/guilds/78"), 78);
     assert_eq!(major("/users/79"), 0);
 }
+
+#[test]
+fn times_are_rounded_up_never_down() {
+    let admission = Admission {
+        rule: &POST_MESSAGE,
+        remaining: 0,
+        reset_after: Duration::from_micros(1_000_100),
+        verdict: Verdict::Refused,
+    };
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let mut headers = HeaderMap::new();
+    admission.write(&mut headers);
+    assert_eq!(headers["x-ratelimit-reset-after"], "1.001");
+    let reset: f64 = headers["x-ratelimit-reset"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(reset >= (before + admission.reset_after).as_secs_f64() - 1e-6);
+    assert_eq!(seconds_up(Duration::from_secs(4)), 4.0);
+}

@@ -1,8 +1,10 @@
 //! The application of a bot (Discord docs, Application Resource).
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use chat::guild;
 use model::ApplicationId;
 use model::application::Application;
 use model::user::User;
@@ -25,9 +27,10 @@ pub(super) fn routes() -> Router<Context> {
         )
 }
 
-async fn current(caller: Caller) -> Answer {
+async fn current(State(context): State<Context>, caller: Caller) -> Answer {
     let application = own(&caller)?;
-    ok(&view(application, &caller.account.user))
+    let guilds = guild::count_of(context.chat(), caller.id()).await?;
+    ok(&view(application, &caller.account.user, guilds))
 }
 
 /// Commands of an application: none can be registered, and libraries ask when they start.
@@ -43,7 +46,11 @@ async fn commands(caller: Caller, path: Arguments) -> Answer {
     ok(&json!([]))
 }
 
-fn own(caller: &Caller) -> Result<&Application> {
+/// The application of a bot.
+///
+/// # Errors
+/// 20002 for people.
+pub(super) fn own(caller: &Caller) -> Result<&Application> {
     caller.account.application.as_ref().ok_or_else(|| {
         ApiError::new(
             StatusCode::FORBIDDEN,
@@ -53,8 +60,9 @@ fn own(caller: &Caller) -> Result<&Application> {
     })
 }
 
-/// The whole object; what nothing here sets is `null` or empty.
-fn view(application: &Application, bot: &User) -> Value {
+/// The whole object, of a bot in so many guilds. What nothing here sets is `null` or empty, or left
+/// out where it cannot be that.
+fn view(application: &Application, bot: &User, guilds: usize) -> Value {
     json!({
         "id": application.id,
         "name": application.name,
@@ -62,21 +70,14 @@ fn view(application: &Application, bot: &User) -> Value {
         "description": application.description,
         "summary": "",
         "type": null,
-        "cover_image": null,
-        "primary_sku_id": null,
         "bot": bot,
-        "slug": null,
-        "guild_id": null,
         "rpc_origins": [],
         "bot_public": true,
         "bot_require_code_grant": false,
-        "terms_of_service_url": null,
-        "privacy_policy_url": null,
-        "custom_install_url": null,
-        "install_params": null,
         "integration_types_config": {"0": {}},
         "verify_key": "0".repeat(64),
         "flags": application.flags,
+        "flags_new": application.flags.to_string(),
         "max_participants": null,
         "tags": [],
         "redirect_uris": [],
@@ -86,7 +87,7 @@ fn view(application: &Application, bot: &User) -> Value {
         "event_webhooks_status": 1,
         "event_webhooks_types": [],
         "explicit_content_filter": 0,
-        "approximate_guild_count": null,
+        "approximate_guild_count": guilds,
         "approximate_user_install_count": 0,
         "approximate_user_authorization_count": 0,
         "eligible_oauth2_scopes": [],

@@ -173,7 +173,7 @@ async fn no_threads(State(context): State<Context>, caller: Caller, path: Argume
         Permissions::empty(),
     )
     .await?;
-    ok(&json!({"threads": [], "members": []}))
+    ok(&json!({"threads": [], "members": [], "has_more": false}))
 }
 
 async fn no_webhooks(State(context): State<Context>, caller: Caller, path: Arguments) -> Answer {

@@ -1,23 +1,24 @@
-//! Members of a guild (Discord docs, Guild Resource, "Guild Member Object"). Adding a member by
-//! `PUT` needs no OAuth2 token here: the guild decides who may.
+//! Members of a guild (Discord docs, Guild Resource, "Guild Member Object").
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use axum::routing::{get, patch, put};
-use chat::ChatError;
 use chat::error::Missing;
 use chat::guild;
 use chat::guild::command::MemberPatch;
+use chat::{ChatError, accounts};
 use model::application::flags::GATEWAY_GUILD_MEMBERS_LIMITED;
 use model::form::{Fields, FormErrors};
 use model::limits::{MEMBERS_PAGE_MAX, NICK_MAX, ROLES_MAX};
+use model::permissions::Permissions;
 use serde_json::json;
 
 use super::{Answer, created, no_content, ok};
 use crate::body::Json;
 use crate::context::Context;
+use crate::error::ApiError;
 use crate::form::{self, instant, nullable, number};
 use crate::path::Arguments;
 use crate::query::Query;
@@ -86,9 +87,32 @@ async fn view(State(context): State<Context>, caller: Caller, path: Arguments) -
     ok(&guild::member(context.chat(), caller.actor(), path.guild()?, path.user()?).await?)
 }
 
-/// 201 with the member, 204 when it was one already.
-async fn add(State(context): State<Context>, caller: Caller, path: Arguments) -> Answer {
+/// 201 with the member, 204 when it was one already (Discord docs, "Add Guild Member"). Only a bot
+/// that may invite asks for it, and nobody is pulled in: `access_token` proves that the user agreed.
+/// Any token of that user does, since there are no tokens for one application here. Nickname and
+/// roles of the body are ignored.
+async fn add(
+    State(context): State<Context>,
+    caller: Caller,
+    path: Arguments,
+    Json(body): Json,
+) -> Answer {
     let (guild, user) = (path.guild()?, path.user()?);
+    super::applications::own(&caller)?;
+    let token = form::read(&body, access_token)?;
+    let needs = Permissions::CREATE_INVITE;
+    guild::guild_access(context.chat(), caller.actor(), guild, needs).await?;
+    match accounts::authenticate(context.chat(), &token).await {
+        Ok(account) if account.user.id == user => {}
+        Ok(_) | Err(ChatError::Unauthorized) => {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                50_025,
+                "Invalid OAuth2 access token",
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    }
     match guild::member(context.chat(), caller.actor(), guild, user).await {
         Ok(_) => no_content(),
         Err(ChatError::NotFound(Missing::Member)) => {
@@ -96,6 +120,11 @@ async fn add(State(context): State<Context>, caller: Caller, path: Arguments) ->
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn access_token(fields: &Fields<'_>, errors: &mut FormErrors) -> String {
+    let token = fields.required_text("access_token", accounts::TOKEN_BYTES_MAX, errors);
+    token.unwrap_or_default()
 }
 
 async fn modify(

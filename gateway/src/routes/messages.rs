@@ -65,17 +65,15 @@ async fn list(
         (None, None, Some(after)) => Page::After(after),
         (None, None, None) => Page::Latest,
     };
-    ok(&history::messages(context.chat(), caller.actor(), channel, page, limit).await?)
+    let found = history::messages(context.chat(), caller.actor(), channel, page, limit).await?;
+    let seen = found.into_iter().map(|message| caller.sees(message));
+    ok(&seen.collect::<Vec<_>>())
 }
 
 async fn view(State(context): State<Context>, caller: Caller, path: Arguments) -> Answer {
-    ok(&history::message(
-        context.chat(),
-        caller.actor(),
-        path.channel()?,
-        path.message()?,
-    )
-    .await?)
+    let (channel, message) = (path.channel()?, path.message()?);
+    let found = history::message(context.chat(), caller.actor(), channel, message).await?;
+    ok(&caller.sees(found))
 }
 
 async fn create(
@@ -108,18 +106,21 @@ async fn modify(
         request,
     )
     .await?;
-    // Which files stay can only be said by one who knows which there are.
-    let names_files = upload.payload.get("attachments").is_some() || !upload.files.is_empty();
-    let existing = if names_files {
-        let found = history::message(context.chat(), caller.actor(), channel, message).await?;
-        found.attachments
+    // Which files stay, and what a name in an embed means, can only be said by one who knows which
+    // files there are.
+    let names_files = ["attachments", "embeds", "embed"]
+        .iter()
+        .any(|key| upload.payload.get(key).is_some());
+    let existing = if names_files || !upload.files.is_empty() {
+        history::parts(context.chat(), caller.actor(), channel, message).await?
     } else {
-        Vec::new()
+        history::Parts::default()
     };
     let patch = patch(&upload, &existing, &context.chat().config().public_url)?;
     let edited = guild::edit_message(context.chat(), caller.actor(), channel, message, patch).await;
     settle(&mut upload.guard, &edited);
-    ok(&edited?)
+    // A moderator may hide the embeds of what another wrote.
+    ok(&caller.sees(edited?))
 }
 
 /// Reads JSON or an upload. Files are only taken from those who may send them.
@@ -151,7 +152,7 @@ async fn read(
 /// Keeps the files of a message that was made; all of them when that is not known.
 fn settle(guard: &mut FilesGuard, outcome: &chat::error::Result<Message>) {
     match outcome {
-        Ok(message) => guard.keep(&message.attachments),
+        Ok(message) => guard.keep(message),
         Err(ChatError::Unknown(_)) => guard.keep_all(),
         Err(_) => {}
     }

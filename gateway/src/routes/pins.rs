@@ -57,6 +57,7 @@ async fn list(
     .await?;
     let items: Vec<Value> = pins
         .into_iter()
+        .map(|(message, pinned_at)| (caller.sees(message), pinned_at))
         .map(|(message, pinned_at)| json!({"pinned_at": pinned_at, "message": message}))
         .collect();
     ok(&json!({"items": items, "has_more": has_more}))
@@ -71,8 +72,8 @@ async fn list_old(State(context): State<Context>, caller: Caller, path: Argument
         PAGE_MAX,
     )
     .await?;
-    let messages: Vec<_> = pins.into_iter().map(|(message, _)| message).collect();
-    ok(&messages)
+    let messages = pins.into_iter().map(|(message, _)| caller.sees(message));
+    ok(&messages.collect::<Vec<_>>())
 }
 
 async fn pin(State(context): State<Context>, caller: Caller, path: Arguments) -> Answer {

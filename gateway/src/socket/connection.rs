@@ -8,6 +8,7 @@
 //!         ╰───────────── op 9 ──────────────╯
 //! ```
 //!
+//! When the node stops, whatever the state, it is closed with 1001 ([`super::Sockets::close_all`]).
 //! The task, its owner and its bounds are described in [`super`]. Source of the rules: Discord
 //! docs, Gateway, "Connection Lifecycle".
 
@@ -24,6 +25,7 @@ use chat::session::{Attached, Login};
 use chat::{ChatError, session};
 use metrics::counter;
 use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::claims::{account_of, intents_of, platform_of, presence_of};
 use super::limits::{Admission, ConnectionLimits, Sent};
@@ -69,6 +71,7 @@ enum Event {
     Received(Received),
     Ended(Ended),
     Due,
+    Stopping,
 }
 
 enum Phase {
@@ -93,6 +96,7 @@ pub(super) struct Connection {
     /// When it last sent a heartbeat, or began.
     heard: Instant,
     timer: Pin<Box<Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Connection {
@@ -109,6 +113,7 @@ impl Connection {
             person: false,
             heard: now,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            stopping: Box::pin(context.sockets().stopping.clone().cancelled_owned()),
             reader,
             writer,
             context,
@@ -143,6 +148,7 @@ impl Connection {
                 Event::Received(Received::Refused(code)) => Err(code.into()),
                 Event::Ended(ended) => self.ended(ended),
                 Event::Due => self.due(),
+                Event::Stopping => Err(CloseCode::GoingAway.into()),
             };
             if let Err(end) = went {
                 return end;
@@ -159,6 +165,9 @@ impl Connection {
             }
             if let Poll::Ready(received) = self.reader.poll_next(context, &self.writer) {
                 return Poll::Ready(Event::Received(received));
+            }
+            if self.stopping.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Event::Stopping);
             }
             let due = tokio::time::Instant::from_std(self.next_due());
             if self.timer.deadline() != due {

@@ -80,6 +80,32 @@ async fn what_is_no_request_is_refused() {
     server.ann.get("/users/@me").await.expect(200);
 }
 
+#[tokio::test]
+async fn a_head_is_refused_from_the_first_byte_too_many() {
+    let server = Server::start().await;
+    let auth = format!("Authorization: Bot {}\r\n", server.ann.token);
+    let of_length = |bytes: usize| {
+        let fields = |fill: &str| format!("{auth}Connection: close\r\nX: {fill}\r\n");
+        let bare = format!(
+            "GET /api/v10/users/@me HTTP/1.1\r\nHost: {}\r\n{}\r\n",
+            server.address,
+            fields("")
+        );
+        bare.replace("X: ", &format!("X: {}", "x".repeat(bytes - bare.len())))
+    };
+    const MAX: usize = gateway::server::HEAD_BYTES_MAX;
+    for (bytes, status) in [(MAX, 200), (MAX + 1, 431), (48_000, 431), (2 * MAX, 431)] {
+        let request = of_length(bytes);
+        assert_eq!(request.len(), bytes);
+        let answer = raw(&server, request.as_bytes()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{bytes}: {answer}"
+        );
+    }
+    server.ann.get("/users/@me").await.expect(200);
+}
+
 /// A client that writes its whole body before it reads: as most do.
 #[tokio::test]
 async fn what_is_refused_early_is_read_to_its_end_and_the_connection_serves_on() {

@@ -99,6 +99,53 @@ async fn files_go_when_an_edit_drops_them() {
 }
 
 #[tokio::test]
+async fn a_file_that_an_embed_shows_stays_and_goes_with_it() {
+    let server = Server::start().await;
+    let embed = json!({"title": "t", "image": {"url": "attachment://a_file.png"}});
+    let form = |embed: &Value| {
+        Form::new()
+            .part("payload_json", payload(&json!({"embeds": [embed]})))
+            .part("files[0]", file("a file.png", PNG))
+            .part("files[1]", file("b.png", PNG))
+    };
+    let unknown = json!({"image": {"url": "attachment://c.png"}});
+    upload(&server, form(&unknown))
+        .await
+        .refused_at("embeds.0.image.url");
+
+    let posted = upload(&server, form(&embed)).await.expect(200);
+    let names = |message: &Value| -> Vec<String> {
+        let files = message["attachments"].as_array().unwrap();
+        let name = |file: &Value| file["filename"].as_str().unwrap().to_owned();
+        files.iter().map(name).collect()
+    };
+    assert_eq!(names(&posted), ["b.png"]);
+    let shown = posted["embeds"][0]["image"].clone();
+    assert!(served(&server, &shown).await, "{shown}");
+
+    let path = server.at(&format!("/messages/{}", posted["id"].as_str().unwrap()));
+    let read = server.bob.get(&path).await.expect(200);
+    assert_eq!(
+        (&read["embeds"], names(&read)),
+        (&posted["embeds"], names(&posted))
+    );
+    let edit = json!({"content": "x", "attachments": [], "embeds": read["embeds"]});
+    let edited = server.ann.patch(&path, edit).await.expect(200);
+    assert_eq!(
+        (&edited["embeds"], names(&edited)),
+        (&posted["embeds"], vec![])
+    );
+    gone(&server, &posted["attachments"][0]).await;
+    assert!(served(&server, &shown).await, "its embed is there");
+
+    let none = json!({"embeds": []});
+    let edited = server.ann.patch(&path, none).await.expect(200);
+    assert_eq!(names(&edited), ["a_file.png"], "nothing else shows it");
+    server.ann.delete(&path).await.expect(204);
+    gone(&server, &shown).await;
+}
+
+#[tokio::test]
 async fn files_go_with_a_banned_author_a_channel_and_a_guild() {
     let server = Server::start().await;
     let upload_as = async |client: &Client, channel: &str| {
@@ -294,10 +341,21 @@ async fn broken_uploads_post_nothing() {
     )
     .await
     .refused(400, 50_035);
-    let broken = Form::new()
-        .part("payload_json", Part::text("{"))
-        .part("files[0]", file("a.txt", b"x"));
-    upload(&server, broken).await.refused(400, 50_109);
+    for broken in [
+        "{",
+        "",
+        "{\"content\":\"x\"",
+        "{} x",
+        "content=x",
+        "{'content':'x'}",
+    ] {
+        let broken = Form::new()
+            .part("payload_json", Part::text(broken))
+            .part("files[0]", file("a.txt", b"x"));
+        upload(&server, broken).await.refused(400, 50_109);
+    }
+    let no_object = Form::new().part("payload_json", Part::text("[]"));
+    upload(&server, no_object).await.refused(400, 50_035);
     let long = "x".repeat(2_001);
     let refused = Form::new()
         .part("payload_json", payload(&json!({"content": long})))
@@ -310,6 +368,37 @@ async fn broken_uploads_post_nothing() {
     Reply::of(raw(format!("{head}whole\r\n--X--\r\n"), "X"))
         .await
         .expect(200);
+}
+
+#[tokio::test]
+async fn parts_of_files_are_served() {
+    let server = Server::start().await;
+    let form = Form::new().part("files[0]", file("a.txt", b"0123456789"));
+    let posted = upload(&server, form).await.expect(200);
+    let url = posted["attachments"][0]["url"].as_str().unwrap();
+    let get = async |range: &str| {
+        let request = server.bob.anonymous(Method::GET, path_of(&server, url));
+        Reply::of(request.header("range", range)).await
+    };
+    let part = get("bytes=2-4").await;
+    assert_eq!(
+        (part.status, part.bytes.as_slice()),
+        (206, b"234".as_slice())
+    );
+    assert_eq!(part.header("content-range"), "bytes 2-4/10");
+    assert_eq!(
+        (part.header("content-length"), part.header("accept-ranges")),
+        ("3", "bytes")
+    );
+    let end = get("bytes=-1").await;
+    assert_eq!((end.status, end.bytes.as_slice()), (206, b"9".as_slice()));
+    let outside = get("bytes=10-").await;
+    assert_eq!(
+        (outside.status, outside.header("content-range")),
+        (416, "bytes */10")
+    );
+    let whole = get("lines=1").await;
+    assert_eq!((whole.status, whole.bytes.len()), (200, 10));
 }
 
 #[tokio::test]

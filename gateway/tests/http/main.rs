@@ -6,10 +6,12 @@ mod support;
 
 mod edge;
 mod authorisation;
+mod answers;
 mod guilds;
 mod members;
 mod messages;
 mod reactions_and_pins;
+mod content;
 mod files;
 mod rate_limits;
 mod connections;

@@ -211,8 +211,9 @@ async fn members_are_kicked_banned_and_let_in_again() {
     let member = server.in_guild(&format!("/members/{bob}"));
     server.ann.delete(&member).await.expect(204);
     server.ann.get(&member).await.refused(404, 10_007);
-    server.ann.put(&member, json!({})).await.expect(201);
-    server.ann.put(&member, json!({})).await.expect(204);
+    let agreed = json!({"access_token": server.bob.token});
+    server.ann.put(&member, agreed.clone()).await.expect(201);
+    server.ann.put(&member, agreed.clone()).await.expect(204);
 
     server
         .bob
@@ -249,13 +250,13 @@ async fn members_are_kicked_banned_and_let_in_again() {
     );
     server
         .ann
-        .put(&member, json!({}))
+        .put(&member, agreed.clone())
         .await
         .refused(403, 40_007);
     server.ann.delete(&ban).await.expect(204);
     server.ann.get(&ban).await.refused(404, 10_026);
     server.ann.delete(&ban).await.refused(404, 10_026);
-    server.ann.put(&member, json!({})).await.expect(201);
+    server.ann.put(&member, agreed).await.expect(201);
 
     server
         .ann
@@ -274,6 +275,37 @@ async fn members_are_kicked_banned_and_let_in_again() {
         .await
         .expect(200);
     assert_eq!(done, json!({"banned_users": [bob], "failed_users": ["1"]}));
+}
+
+#[tokio::test]
+async fn nobody_is_added_who_did_not_agree() {
+    let server = Server::start().await;
+    let (bob, cleo) = (&server.bob, &server.cleo);
+    let member = server.in_guild(&format!("/members/{}", cleo.id()));
+    server
+        .ann
+        .put(&member, json!({}))
+        .await
+        .refused_at("access_token");
+    let of_another = json!({"access_token": server.ann.token});
+    let broken = json!({"access_token": format!("{}x", cleo.token)});
+    for body in [of_another, broken, json!({"access_token": "x"})] {
+        server.ann.put(&member, body).await.refused(403, 50_025);
+    }
+    // One who is in already is no exception.
+    let of_bob = server.in_guild(&format!("/members/{}", bob.id()));
+    let stolen = json!({"access_token": cleo.token});
+    server.ann.put(&of_bob, stolen).await.refused(403, 50_025);
+
+    let agreed = json!({"access_token": cleo.token});
+    let everyone = server.in_guild(&format!("/roles/{}", server.guild));
+    let none = json!({"permissions": "0"});
+    server.ann.patch(&everyone, none).await.expect(200);
+    bob.put(&member, agreed.clone()).await.refused(403, 50_013);
+    cleo.put(&member, agreed.clone()).await.refused(403, 20_002);
+    server.ann.get(&member).await.refused(404, 10_007);
+    server.ann.put(&member, agreed).await.expect(201);
+    cleo.put(&member, json!({})).await.refused(403, 20_002);
 }
 
 #[tokio::test]

@@ -219,6 +219,19 @@ async fn an_enforced_nonce_posts_once() {
         .expect(200);
     assert_eq!(first["id"], second["id"]);
     assert_eq!(first["nonce"], 77, "as it was sent");
+    let path = server.at(&format!("/messages/{}", first["id"].as_str().unwrap()));
+    let edit = json!({"content": "edited"});
+    server.ann.patch(&path, edit).await.expect(200);
+    let after = server
+        .ann
+        .post(&server.at("/messages"), body.clone())
+        .await
+        .expect(200);
+    assert_eq!(
+        (&after["id"], &after["content"]),
+        (&first["id"], &json!("edited")),
+        "as the message is now"
+    );
     let other = server
         .bob
         .post(&server.at("/messages"), body)

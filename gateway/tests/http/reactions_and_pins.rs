@@ -208,3 +208,44 @@ async fn pins_work_by_the_new_and_the_old_routes() {
         .await
         .refused_at("before");
 }
+
+#[tokio::test]
+async fn both_forms_of_an_emoji_are_one_reaction() {
+    let server = Server::start().await;
+    let message = server.post("x").await;
+    let path = server.at(&format!("/messages/{message}"));
+    let (bare, coloured) = ("%E2%9D%A4", "%E2%9D%A4%EF%B8%8F");
+    let on = |emoji: &str, rest: &str| format!("{path}/reactions/{emoji}{rest}");
+    server
+        .ann
+        .put(&on(coloured, "/@me"), json!({}))
+        .await
+        .expect(204);
+    server
+        .bob
+        .put(&on(bare, "/@me"), json!({}))
+        .await
+        .expect(204);
+    server
+        .bob
+        .put(&on(coloured, "/@me"), json!({}))
+        .await
+        .expect(204);
+    let reactions = server.ann.get(&path).await.expect(200)["reactions"].clone();
+    assert_eq!(
+        (
+            &reactions[0]["count"],
+            &reactions[0]["emoji"]["name"],
+            &reactions[1]
+        ),
+        (&json!(2), &json!("\u{2764}\u{fe0f}"), &json!(null))
+    );
+    let users = server.ann.get(&on(bare, "")).await.expect(200);
+    assert_eq!(users.as_array().unwrap().len(), 2);
+    server.ann.delete(&on(bare, "/@me")).await.expect(204);
+    let left = server.ann.get(&on(coloured, "")).await.expect(200);
+    assert_eq!(left[0]["id"], server.bob.id());
+    server.ann.delete(&on(bare, "")).await.expect(204);
+    let none = server.ann.get(&path).await.expect(200);
+    assert_eq!(none.get("reactions"), None);
+}

@@ -35,6 +35,31 @@ async fn members_come_in_chunks_with_the_nonce() {
 }
 
 #[tokio::test]
+async fn members_of_a_guild_are_for_its_own_shard() {
+    let server = Server::start().await;
+    let home = (server.guild.get() >> 22) % 2;
+    let token = server.token(&server.ann);
+    let request = json!({"op": 8, "d":
+        {"guild_id": server.guild.to_string(), "query": "b", "limit": 1}});
+    for shard in [0, 1] {
+        let mut socket = server.hello().await;
+        let properties =
+            json!({"token": token, "properties": {}, "intents": 1, "shard": [shard, 2]});
+        socket.send(json!({"op": 2, "d": properties})).await;
+        socket.event("READY").await;
+        if shard == home {
+            socket.send(request.clone()).await;
+            socket.event("GUILD_MEMBERS_CHUNK").await;
+        } else {
+            let before = socket.last;
+            socket.send(request.clone()).await;
+            socket.settle().await;
+            assert_eq!(socket.last, before, "nothing was sent");
+        }
+    }
+}
+
+#[tokio::test]
 async fn presence_is_seen_by_the_other_and_nonsense_is_a_decode_error() {
     let server = Server::start().await;
     let (mut ann, _) = server.login(&server.ann).await;

@@ -155,10 +155,7 @@ impl<'a> Fields<'a> {
             return None;
         };
         if !schemes.iter().any(|one| scheme.eq_ignore_ascii_case(one)) {
-            let message = format!(
-                "Scheme \"{}\" must be one of ('http', 'https').",
-                cut(scheme, SHOWN_MAX)
-            );
+            let message = unsupported_scheme(scheme);
             errors.push(self.at(key), "URL_TYPE_INVALID_SCHEME", message);
             return None;
         }
@@ -173,6 +170,12 @@ impl<'a> Fields<'a> {
         }
         Some(url)
     }
+}
+
+/// What Discord says of a link with another scheme.
+pub(crate) fn unsupported_scheme(scheme: &str) -> String {
+    let scheme = cut(scheme, SHOWN_MAX);
+    format!("Scheme \"{scheme}\" is not supported. Scheme must be one of ('http', 'https').")
 }
 
 /// `path.key`, or `key` at the root.

@@ -124,7 +124,7 @@ fn nonsense_is_refused() {
         json!({"status": 1}),
         json!({"activities": {}}),
         json!({"activities": ["x"]}),
-        json!({"activities": [{"name": "n", "type": 6}]}),
+        json!({"activities": [{"name": "n", "type": 7}]}),
         json!({"activities": [{"name": "n", "type": -1}]}),
         json!({"activities": [{"name": []}]}),
         json!({"afk": "no"}),
@@ -174,4 +174,11 @@ fn clients_parse_it() {
         theirs.activities[1].emoji.as_ref().unwrap().id.as_deref(),
         Some("5")
     );
+}
+
+#[test]
+fn the_status_of_peoples_clients_is_an_activity_too() {
+    let sent = json!({"activities": [{"name": "Hang Status", "type": 6, "state": "chilling"}]});
+    let presence = normalise(&sent, 1).expect("a fair presence");
+    assert_eq!(presence.activities[0]["type"], 6);
 }

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::{DEADLINE, Http};
 
-/// `guildhall dev --print-env` as a child process; killed when dropped.
+/// The binary as a child process; killed when dropped.
 pub(crate) struct Process {
     child: Child,
     env: HashMap<String, String>,
+    /// What it logged so far, and the lines that come yet.
+    log: Option<(String, mpsc::Receiver<String>)>,
 }
 
 impl Process {
@@ -39,6 +41,7 @@ impl Process {
         let mut process = Self {
             child,
             env: HashMap::new(),
+            log: None,
         };
         while !process.env.contains_key("CHANNEL_ID") {
             let line = received
@@ -50,6 +53,52 @@ impl Process {
             process.env.insert(name.to_owned(), value.to_owned());
         }
         process
+    }
+
+    /// Starts `guildhall serve` on a free port with this data directory, and waits until it says
+    /// that it serves; [`Process::end`] has its log.
+    pub(crate) fn serve(data: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+            .arg("serve")
+            .env("GUILDHALL_LISTEN", "127.0.0.1:0")
+            .env("GUILDHALL_DATA", data)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = child.stderr.take().unwrap();
+        let (lines, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut log = String::new();
+        while !log.contains("serving") {
+            log += &received
+                .recv_timeout(DEADLINE)
+                .expect("the node serves in time");
+            log.push('\n');
+        }
+        Self {
+            child,
+            env: HashMap::new(),
+            log: Some((log, received)),
+        }
+    }
+
+    /// How a [`Process::serve`] ended, and all it logged; panics when it does not within `limit`.
+    pub(crate) fn end(&mut self, limit: Duration) -> (ExitStatus, String) {
+        let status = self.wait(limit);
+        let (mut log, received) = self.log.take().expect("the log is kept");
+        for line in received {
+            log += &line;
+            log.push('\n');
+        }
+        (status, log)
     }
 
     pub(crate) fn var(&self, name: &str) -> &str {

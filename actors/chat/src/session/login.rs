@@ -77,6 +77,7 @@ pub async fn login(chat: &Chat, login: Login, transport: Arc<dyn Transport>) -> 
     let id: SessionId = format!("{:032x}", rand::random::<u128>()).into();
     let outbox = Arc::new(sessions.new_outbox());
     let (user, bot, intents) = (login.account.user.id, login.account.user.bot, login.intents);
+    let shard = login.shard;
     let args = SessionArgs {
         chat: chat.clone(),
         id: id.clone(),
@@ -104,6 +105,7 @@ pub async fn login(chat: &Chat, login: Login, transport: Arc<dyn Transport>) -> 
             user,
             bot,
             intents,
+            shard,
             generation,
         }),
         Err(error) => {
@@ -138,6 +140,7 @@ pub async fn resume(
         generation,
         outbox,
         intents,
+        shard,
     } = session
         .call(|from| Message::Resume {
             user,
@@ -156,6 +159,7 @@ pub async fn resume(
         user,
         bot,
         intents,
+        shard,
         generation,
     })
 }
@@ -170,6 +174,7 @@ pub struct Attached {
     pub(super) user: UserId,
     bot: bool,
     pub(super) intents: Intents,
+    pub(super) shard: Option<(u32, u32)>,
     generation: u64,
 }
 

@@ -12,7 +12,7 @@ use model::{GuildId, UserId};
 use serde::Serialize;
 use serde_json::json;
 
-use super::login::Attached;
+use super::login::{Attached, on_shard};
 use super::ready::own;
 use crate::guild;
 use crate::guild::command::{Actor, MembersFound, MembersRequest};
@@ -46,7 +46,7 @@ struct Chunk<'a> {
 
 impl Attached {
     /// Sends the members asked for as GUILD_MEMBERS_CHUNK events to this session; nothing when
-    /// the user is not in the guild, the guild cannot be reached, or a bot asks for all members
+    /// the guild is of another shard, the user is not in it, the guild cannot be reached, or a bot asks for all members
     /// without the GUILD_MEMBERS intent. A bot that asks for all members more often than every
     /// 30 s gets RATE_LIMITED instead. Presences are empty without the GUILD_PRESENCES intent.
     pub async fn request_members(
@@ -55,6 +55,10 @@ impl Attached {
         request: MembersRequest,
         nonce: Option<String>,
     ) {
+        if !on_shard(self.shard, guild) {
+            tracing::debug!(user = %self.user, %guild, "members of another shard's guild");
+            return;
+        }
         let nonce = nonce.filter(|nonce| nonce.len() <= NONCE_BYTES_MAX);
         let mut request = bounded(request);
         if self.is_bot() && asks_for_all(&request) {

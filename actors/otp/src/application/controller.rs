@@ -42,9 +42,6 @@ pub(super) const CONTROLLER: &str = "$application_controller";
 /// Where the controller keeps what is read without asking it.
 pub(super) const SHARED_KEY: &str = "$applications";
 
-/// Ancestors that are looked at to find out whose process somebody is.
-const ANCESTORS_MAX: usize = 64;
-
 pub(super) struct Controller {
     applications: Applications,
     entries: BTreeMap<Arc<str>, Entry>,
@@ -267,15 +264,11 @@ impl Controller {
 
 /// Whether a process is a master or of its tree.
 fn is_within(node: &Node, caller: Option<Pid>, master: Pid) -> bool {
-    let mut next = caller;
-    for _ in 0..ANCESTORS_MAX {
-        match next {
-            Some(pid) if pid == master => return true,
-            Some(pid) => next = node.process(pid).and_then(|process| process.parent),
-            None => return false,
-        }
-    }
-    false
+    caller.is_some_and(|pid| {
+        let process = node.process(pid);
+        pid == master
+            || process.is_some_and(|process| process.lineage.ancestors().contains(&master))
+    })
 }
 
 /// Kills a process and all that descend from it.
@@ -287,9 +280,8 @@ pub(super) fn kill_tree(node: &Node, root: Pid) -> Vec<Arc<Process>> {
         let Some(process) = node.process(pid) else {
             continue;
         };
-        let inherits = process
-            .parent
-            .is_some_and(|parent| doomed.contains(&parent));
+        let mut ancestors = process.lineage.ancestors().iter();
+        let inherits = ancestors.any(|one| doomed.contains(one));
         if pid == root || inherits {
             doomed.insert(pid);
             process.exit_signal(node.outside(), ExitReason::Kill, false);

@@ -97,6 +97,8 @@ impl GenServer for Master {
         if let Info::Exit { from, reason } = info
             && self.tree == Some(from)
         {
+            // As in Erlang, though there is nothing left to prepare.
+            self.run(self.args.application.prep_stop.clone()).await;
             return Next::Stop(reason);
         }
         Next::Go

@@ -6,9 +6,6 @@ use crate::gen_server::{GenServer, Status};
 use crate::panics::guarded_now;
 use crate::report::CrashReport;
 
-/// Ancestors a crash report names at most.
-const ANCESTORS_MAX: usize = 16;
-
 impl<S: GenServer> Context<S> {
     /// The server as it wants to be seen. A hook that panics gives a text that says so.
     pub(crate) fn status(&self, server: Option<&S>, reason: Option<ExitReason>) -> Status {
@@ -40,21 +37,13 @@ impl<S: GenServer> Context<S> {
         let process = &self.process;
         let load = process.mailbox().load();
         let status = self.status(server, Some(reason.clone()));
-        let mut ancestors = Vec::new();
-        let mut next = process.parent;
-        while let Some(parent) = next
-            && ancestors.len() < ANCESTORS_MAX
-        {
-            ancestors.push(parent);
-            next = process.node.process(parent).and_then(|one| one.parent);
-        }
         Box::new(CrashReport {
             pid: process.pid,
             name: process.name(),
             label: process.label(),
             server: std::any::type_name::<S>(),
             reason: status.reason.unwrap_or_else(|| reason.clone()),
-            ancestors,
+            ancestors: process.lineage.ancestors().to_vec(),
             links: process.links(),
             mailbox_len: load.len,
             last_message: status.message,

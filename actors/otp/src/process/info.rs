@@ -116,7 +116,7 @@ impl Process {
             } else {
                 0
             },
-            parent: self.parent,
+            parent: self.parent(),
             links: state.links.keys().copied().collect(),
             monitors: tables.map_or(Vec::new(), |tables| {
                 let live = tables.watching.values().filter(|one| !one.delivered);

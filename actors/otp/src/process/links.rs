@@ -133,14 +133,19 @@ impl Process {
                 state.links.remove(&from);
                 state.tables().fired.push((link.id, from));
             }
-            drop(state);
             let signal = Signal::Exit {
                 from,
                 reason,
                 link: link.map(|link| link.id),
-                of_parent: self.parent == Some(from),
+                of_parent: self.parent() == Some(from),
             };
-            self.signal_with(signal, link.is_some_and(|link| link.urgent));
+            let urgent = link.is_some_and(|link| link.urgent);
+            // Under the lock: who sees that the link is gone must find the EXIT in the mailbox.
+            let pushed = self.mailbox.push_signal(signal, urgent);
+            drop(state);
+            if let Some(pushed) = pushed {
+                self.pushed(pushed);
+            }
         } else if reason == ExitReason::Normal && (linked || from != self.pid) {
             if linked {
                 state.links.remove(&from);

@@ -8,17 +8,17 @@
 //! A caller that stops waiting drops its end, and with it whatever would still come.
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::distribution::{Connection, Parcel};
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
 use crate::mailbox::SendError;
 use crate::node::Node;
+use crate::node::patience::PATIENCE;
 use crate::process::Process;
 use crate::server_ref::{Answer, CallError, DEFAULT_CALL_TIMEOUT, From, ServerRef};
 use crate::signal::Signal;
@@ -53,14 +53,20 @@ impl<S: GenServer> ServerRef<S> {
         T: Send + 'static,
         F: FnOnce(From<T>) -> S::Message + Send,
     {
+        let began = Instant::now();
         let mut sent = self.ask(request)?;
-        if !limit.is_zero()
+        if limit > 2 * PATIENCE
             && let Some(value) = sent.prompt().await
         {
             return Ok(value);
         }
         let mut unanswered = false;
-        match tokio::time::timeout(limit, sent.answer(&mut unanswered)).await {
+        let answer = sent.answer(&mut unanswered);
+        // A limit beyond what can be expressed is none.
+        let Some(deadline) = began.checked_add(limit) else {
+            return answer.await;
+        };
+        match tokio::time::timeout_at(deadline, answer).await {
             Ok(result) => result,
             // Known to be unanswered for good, only the end of the server did not come.
             Err(_) if unanswered => Err(CallError::NoReply),
@@ -164,6 +170,7 @@ impl<S: GenServer> ServerRef<S> {
         if let Some(origin) = &self.origin {
             return self.ask_far(origin, request);
         }
+        self.process.node.patience().arm();
         let (slot, answer) = oneshot::channel();
         match self.process.send::<S>(request(From::near(slot))) {
             Ok(()) => Ok(Sent::Near {
@@ -232,31 +239,24 @@ impl<S: GenServer> ServerRef<S> {
 }
 
 impl<T> Sent<T> {
-    /// Lets others run once, and takes the answer if it is there then: a server that is idle and
-    /// quick answers in that time, and nobody has to enlist with the clock and with those who wait
-    /// for the end of the server, which costs more than such a call.
+    /// Waits for the answer alone, for a moment: see [`crate::node::patience`].
     async fn prompt(&mut self) -> Option<T> {
-        let Sent::Near { answer, early, .. } = self else {
+        let Sent::Near {
+            process,
+            answer,
+            early,
+        } = self
+        else {
             return None;
         };
-        let mut turned = false;
-        std::future::poll_fn(|context| {
-            if std::mem::replace(&mut turned, true) {
-                return Poll::Ready(());
-            }
-            // Behind the server in the queue: that was woken first.
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-        match answer.try_recv() {
+        let patience = process.node.patience();
+        match patience.wait(process.pid.serial(), answer).await? {
             Ok(Answer::Reply(value)) => Some(value),
             Ok(other) => {
                 *early = Some(other);
                 None
             }
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => {
+            Err(_) => {
                 *early = Some(Answer::Dropped);
                 None
             }

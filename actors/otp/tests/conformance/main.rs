@@ -18,6 +18,7 @@
 mod applications;
 mod case;
 mod counters;
+mod ets;
 mod gen_servers;
 mod registries;
 mod processes;
@@ -25,6 +26,7 @@ mod dynamic_supervisors;
 mod partition_supervisors;
 mod oracle;
 mod score;
+mod semaphores;
 mod supervisors;
 mod support;
 mod sys;
@@ -47,7 +49,9 @@ fn cases() -> Vec<Case> {
         tasks::cases(),
         task_supervisors::cases(),
         registries::cases(),
+        ets::cases(),
         counters::cases(),
+        semaphores::cases(),
         supervisors::cases(),
         dynamic_supervisors::cases(),
         partition_supervisors::cases(),

@@ -10,14 +10,22 @@
 //! `oracle/missing.tsv` lists the scenarios without a twin, each with its reason.
 
 mod actor;
+mod app;
+mod cnt;
 mod driver;
 mod dsup;
+mod ets;
 mod family;
 mod gsrv;
 mod proc;
+mod psup;
+mod reg;
 mod stage;
 mod sup;
+mod sys;
+mod task;
 mod trace;
+mod tsup;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -60,12 +68,47 @@ where
     }
 }
 
+/// Async functions over something that is lent to them, each under its own name: a table of stories.
+macro_rules! stories {
+    ($on:ty: $($name:ident),+ $(,)?) => {
+        [$({
+            fn told(on: &mut $on) -> futures_util::future::BoxFuture<'_, ()> {
+                Box::pin($name(on))
+            }
+            (stringify!($name), told as $crate::oracle::Told<$on>)
+        }),+]
+    };
+}
+use stories;
+
+/// A story of [`stories`].
+type Told<On> = for<'a> fn(&'a mut On) -> BoxFuture<'a, ()>;
+
+/// The twins of a table of stories.
+fn told<const COUNT: usize>(table: [(&'static str, Told<Stage>); COUNT]) -> Vec<Scenario> {
+    let twin = |(name, story): (&'static str, Told<Stage>)| {
+        scenario(
+            name,
+            move |mut stage| async move { story(&mut stage).await },
+        )
+    };
+    table.into_iter().map(twin).collect()
+}
+
 fn modules() -> Vec<(&'static str, Vec<Scenario>)> {
     vec![
         ("proc", proc::scenarios()),
         ("gsrv", gsrv::scenarios()),
         ("sup", sup::scenarios()),
         ("dsup", dsup::scenarios()),
+        ("cnt", cnt::scenarios()),
+        ("reg", reg::scenarios()),
+        ("task", task::scenarios()),
+        ("tsup", tsup::scenarios()),
+        ("psup", psup::scenarios()),
+        ("sys", sys::scenarios()),
+        ("app", app::scenarios()),
+        ("ets", ets::scenarios()),
     ]
 }
 

@@ -12,8 +12,8 @@ const PASSED: &str = include_str!("passed.txt");
 const MISSES: &str = include_str!("misses.tsv");
 
 /// Modules in the order of the table.
-const MODULES: [&str; 11] = [
-    "PROC", "GSRV", "SUP", "DSUP", "PSUP", "TASK", "TSUP", "REG", "SYS", "APP", "CNT",
+const MODULES: [&str; 13] = [
+    "PROC", "GSRV", "SUP", "DSUP", "PSUP", "TASK", "TSUP", "REG", "SYS", "APP", "ETS", "CNT", "SEM",
 ];
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {

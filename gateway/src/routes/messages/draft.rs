@@ -2,6 +2,8 @@
 //! Message Resource, "Create Message" and "Edit Message").
 
 use chat::error::Refusal;
+use chat::files::safe_name;
+use chat::history::Parts;
 use model::attachment::Attachment;
 use model::component::{self, Component};
 use model::embed::{self, Embed};
@@ -23,15 +25,14 @@ use crate::multipart::Upload;
 /// 50035 with every fault; 50006 when there is nothing in it.
 pub(super) fn draft(channel: ChannelId, upload: &Upload) -> Result<Draft> {
     let draft = form::read(&upload.payload, |fields, errors| {
+        let attachments = attachments(fields, upload, &[], errors).unwrap_or_default();
         let (reply_to, fail_if_not_exists) = reference(fields, channel, errors);
         let draft = Draft {
-            content: fields
-                .text("content", 0, CONTENT_MAX, errors)
-                .unwrap_or_default(),
+            content: content(fields, errors),
             tts: fields.boolean("tts", errors).unwrap_or(false),
-            embeds: embeds(fields, errors).unwrap_or_default(),
+            embeds: embeds(fields, &attachments, errors).unwrap_or_default(),
             components: components(fields, errors).unwrap_or_default(),
-            attachments: attachments(fields, upload, &[], "", errors).unwrap_or_default(),
+            attachments,
             nonce: take(Nonce::from_json(value(fields, "nonce"), "nonce"), errors).flatten(),
             enforce_nonce: fields.boolean("enforce_nonce", errors).unwrap_or(false),
             allowed_mentions: allowed_mentions(fields, errors),
@@ -69,39 +70,75 @@ pub(super) fn draft(channel: ChannelId, upload: &Upload) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Changes to a message; `existing` are its files now, with links below `public_url`.
+/// Changes to a message; `existing` are its files and embeds now. A client knows the files by links
+/// below `public_url`.
 ///
 /// # Errors
 /// 50035 with every fault.
-pub(super) fn patch(
-    upload: &Upload,
-    existing: &[Attachment],
-    public_url: &str,
-) -> Result<MessagePatch> {
-    form::read(&upload.payload, |fields, errors| MessagePatch {
-        content: fields.has("content").then(|| {
-            fields
-                .text("content", 0, CONTENT_MAX, errors)
-                .unwrap_or_default()
-        }),
-        embeds: embeds(fields, errors),
-        components: components(fields, errors),
-        attachments: attachments(fields, upload, existing, public_url, errors),
-        flags: message_flags(fields, errors),
-        allowed_mentions: allowed_mentions(fields, errors),
+pub(super) fn patch(upload: &Upload, existing: &Parts, public_url: &str) -> Result<MessagePatch> {
+    form::read(&upload.payload, |fields, errors| {
+        let mut attachments = attachments(fields, upload, &existing.attachments, errors);
+        let files = attachments.as_deref().unwrap_or(&existing.attachments);
+        let mut embeds = embeds(fields, files, errors);
+        for (_, link) in embeds.iter_mut().flatten().flat_map(Embed::pictures_mut) {
+            let is_old = |path: &&str| existing.attachments.iter().any(|file| file.url == *path);
+            if let Some(path) = link.strip_prefix(public_url).filter(is_old) {
+                *link = path.to_owned();
+            }
+        }
+        if let Some(kept) = &mut attachments {
+            keep_shown(kept, existing, embeds.as_ref().unwrap_or(&existing.embeds));
+        }
+        MessagePatch {
+            content: fields.has("content").then(|| content(fields, errors)),
+            embeds,
+            components: components(fields, errors),
+            attachments,
+            flags: message_flags(fields, errors),
+            allowed_mentions: allowed_mentions(fields, errors),
+        }
     })
 }
 
-/// `embeds`, or the single `embed` of older libraries; `None` when neither was sent.
-fn embeds(fields: &Fields<'_>, errors: &mut FormErrors) -> Option<Vec<Embed>> {
-    if fields.has("embeds") {
-        return take(embed::validate(value(fields, "embeds"), "embeds"), errors);
+/// A file that an embed shows is not in the list a client sees, so it cannot name it: it stays for
+/// as long as its embed does.
+fn keep_shown(kept: &mut Vec<Attachment>, existing: &Parts, embeds: &[Embed]) {
+    for file in &existing.attachments {
+        let mut links = embeds.iter().flat_map(Embed::pictures);
+        if links.any(|(_, link)| link == file.url) && kept.iter().all(|one| one.id != file.id) {
+            kept.push(file.clone());
+        }
     }
-    let single = fields.get("embed")?;
-    take(
-        embed::validate(&Value::Array(vec![single.clone()]), "embed"),
-        errors,
-    )
+}
+
+/// The text without blanks around it, as Discord keeps it.
+fn content(fields: &Fields<'_>, errors: &mut FormErrors) -> String {
+    let text = fields.text("content", 0, CONTENT_MAX, errors);
+    text.map_or_else(String::new, |text| text.trim().to_owned())
+}
+
+/// `embeds`, or the single `embed` of older libraries, which may show `files`; `None` when neither
+/// was sent.
+fn embeds(
+    fields: &Fields<'_>,
+    files: &[Attachment],
+    errors: &mut FormErrors,
+) -> Option<Vec<Embed>> {
+    let (path, read) = if fields.has("embeds") {
+        let list = value(fields, "embeds");
+        ("embeds", embed::validate(list, "embeds"))
+    } else {
+        let single = Value::Array(vec![fields.get("embed")?.clone()]);
+        ("embed", embed::validate(&single, "embed"))
+    };
+    let mut embeds = take(read, errors)?;
+    // The last one of a name is the newest.
+    let link = |name: &str| {
+        let named = |file: &&Attachment| file.filename == safe_name(name);
+        files.iter().rev().find(named).map(|file| file.url.clone())
+    };
+    embed::resolve_files(&mut embeds, path, link, errors);
+    Some(embeds)
 }
 
 fn components(fields: &Fields<'_>, errors: &mut FormErrors) -> Option<Vec<Component>> {
@@ -169,18 +206,17 @@ fn attachments(
     fields: &Fields<'_>,
     upload: &Upload,
     existing: &[Attachment],
-    public_url: &str,
     errors: &mut FormErrors,
 ) -> Option<Vec<Attachment>> {
     let listed = fields.has("attachments");
     if !listed && upload.files.is_empty() {
         return None;
     }
-    let stored: Vec<Attachment> = existing
-        .iter()
-        .map(|file| below(file, public_url))
-        .collect();
-    let mut kept = if listed { Vec::new() } else { stored.clone() };
+    let mut kept = if listed {
+        Vec::new()
+    } else {
+        existing.to_vec()
+    };
     let mut described = Vec::new();
     let entries = fields
         .list("attachments", ATTACHMENTS_MAX, errors)
@@ -194,7 +230,7 @@ fn attachments(
         let old = entry
             .get("id")
             .and_then(read_snowflake)
-            .and_then(|id: Id<AttachmentMarker>| stored.iter().find(|file| file.id == id));
+            .and_then(|id: Id<AttachmentMarker>| existing.iter().find(|file| file.id == id));
         let Some(mut attachment) = new.map(|file| &file.attachment).or(old).cloned() else {
             errors.push(
                 entry.at("id"),
@@ -222,16 +258,6 @@ fn attachments(
         errors.push("attachments", "BASE_TYPE_MAX_LENGTH", message);
     }
     Some(kept)
-}
-
-/// A file as it is stored: its links as paths.
-fn below(file: &Attachment, public_url: &str) -> Attachment {
-    let path = |link: &str| link.strip_prefix(public_url).unwrap_or(link).to_owned();
-    Attachment {
-        url: path(&file.url),
-        proxy_url: path(&file.url),
-        ..file.clone()
-    }
 }
 
 /// The number of a file: 0 is one, so it is not read as an id.

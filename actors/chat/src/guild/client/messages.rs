@@ -6,6 +6,7 @@ use metrics::counter;
 use model::emoji::ReactionEmoji;
 use model::message::{Draft, Message, MessagePatch, MessageRecord};
 use model::{ChannelId, Id, MessageId, UserId, limits};
+use storage::store::ReactionCount;
 use tokio::time::Instant;
 
 use crate::chat::Chat;
@@ -124,10 +125,11 @@ pub async fn add_reaction(
     let emoji = &emoji;
     let answer = decide(chat, actor, channel, move |look| async move {
         let record = stored(chat, channel, message).await?;
+        let (read, emoji) = reacted(chat, channel, message, user_of(actor), emoji).await?;
         Ok(Command::AddReaction {
             found: found(look, &record),
-            read: reacted(chat, channel, message, user_of(actor), Some(emoji)).await?,
-            emoji: emoji.clone(),
+            emoji,
+            read,
         })
     });
     answer.await.map(drop)
@@ -148,11 +150,12 @@ pub async fn remove_reaction(
     let emoji = &emoji;
     let answer = decide(chat, actor, channel, move |look| async move {
         let record = stored(chat, channel, message).await?;
+        let (read, emoji) = reacted(chat, channel, message, user, emoji).await?;
         Ok(Command::RemoveReaction {
             found: found(look, &record),
             user,
-            read: reacted(chat, channel, message, user, Some(emoji)).await?,
-            emoji: emoji.clone(),
+            emoji,
+            read,
         })
     });
     answer.await.map(drop)
@@ -172,10 +175,17 @@ pub async fn clear_reactions(
     let emoji = &emoji;
     let answer = decide(chat, actor, channel, move |look| async move {
         let record = stored(chat, channel, message).await?;
+        let counts = counts(chat, channel, message, user_of(actor)).await?;
         Ok(Command::ClearReactions {
             found: found(look, &record),
-            read: reacted(chat, channel, message, user_of(actor), None).await?,
-            emoji: emoji.clone(),
+            emoji: emoji.as_ref().map(|emoji| as_kept(&counts, emoji)),
+            read: Reacted {
+                already: false,
+                counts: counts
+                    .into_iter()
+                    .map(|count| (count.emoji, count.count))
+                    .collect(),
+            },
         })
     });
     answer.await.map(drop)
@@ -265,26 +275,47 @@ fn found(look: Look, record: &MessageRecord) -> Found {
     }
 }
 
-/// The reactions of a message as stored, and whether `user` made this one.
+/// The reactions of a message as stored, whether `user` made this one, and the emoji in the form in
+/// which the message has it.
 async fn reacted(
     chat: &Chat,
     channel: ChannelId,
     message: MessageId,
     user: UserId,
-    emoji: Option<&ReactionEmoji>,
-) -> Result<Reacted> {
-    let counts = chat.data().reactions(channel, &[message], user).await?;
-    let counts = counts.into_iter().next().unwrap_or_default();
-    let key = emoji.map(ReactionEmoji::key);
-    Ok(Reacted {
-        already: counts
-            .iter()
-            .any(|count| count.me && Some(count.emoji.key()) == key),
+    emoji: &ReactionEmoji,
+) -> Result<(Reacted, ReactionEmoji)> {
+    let counts = counts(chat, channel, message, user).await?;
+    let emoji = as_kept(&counts, emoji);
+    let mine = |count: &ReactionCount| count.me && count.emoji.key() == emoji.key();
+    let read = Reacted {
+        already: counts.iter().any(mine),
         counts: counts
             .into_iter()
             .map(|count| (count.emoji, count.count))
             .collect(),
-    })
+    };
+    Ok((read, emoji))
+}
+
+async fn counts(
+    chat: &Chat,
+    channel: ChannelId,
+    message: MessageId,
+    user: UserId,
+) -> Result<Vec<ReactionCount>> {
+    let counts = chat.data().reactions(channel, &[message], user).await?;
+    Ok(counts.into_iter().next().unwrap_or_default())
+}
+
+/// An emoji in the form in which a message has it: who reacts with another form of the same emoji
+/// joins the reaction that is there.
+pub(crate) fn as_kept(counts: &[ReactionCount], emoji: &ReactionEmoji) -> ReactionEmoji {
+    let exact = |kept: &&ReactionEmoji| kept.key() == emoji.key();
+    let kept = || counts.iter().map(|count| &count.emoji);
+    let found = kept()
+        .find(exact)
+        .or_else(|| kept().find(|kept| kept.is_same(emoji)));
+    found.unwrap_or(emoji).clone()
 }
 
 /// The user behind an actor; the system reads as nobody.

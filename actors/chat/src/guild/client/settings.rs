@@ -105,6 +105,14 @@ pub async fn leave(chat: &Chat, actor: Actor, guild: GuildId) -> Result<()> {
     execute(chat, guild, actor, Command::Leave).await.map(drop)
 }
 
+/// How many guilds a user is in.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn count_of(chat: &Chat, user: UserId) -> Result<usize> {
+    Ok(chat.data().guilds_of(user).await?.len())
+}
+
 /// The guilds of a user, in id order, between `before` and `after`, at most `limit`.
 ///
 /// # Errors

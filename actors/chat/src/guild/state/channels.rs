@@ -62,7 +62,7 @@ impl GuildState {
             );
         }
         let draft = Channel::new(self.guild.id.cast(), self.guild.id, wanted, "");
-        let mut channel = self.patched(&draft, &patch)?;
+        let mut channel = self.patched(&asker, &draft, &patch)?;
         channel.position = patch.position.unwrap_or_else(|| self.next_position(wanted));
         channel.permission_overwrites = match patch.permission_overwrites {
             Some(overwrites) if !overwrites.is_empty() => {
@@ -88,7 +88,7 @@ impl GuildState {
         patch: ChannelPatch,
     ) -> Result<Answer> {
         let (old, has) = self.allowed_in(&asker, id, Permissions::MANAGE_CHANNELS)?;
-        let mut new = self.patched(old, &patch)?;
+        let mut new = self.patched(&asker, old, &patch)?;
         if let Some(overwrites) = patch.permission_overwrites
             && overwrites != old.permission_overwrites
         {
@@ -144,18 +144,14 @@ impl GuildState {
         asker.needs(Permissions::MANAGE_CHANNELS)?;
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for one in moves {
-            let channel = self
-                .channels
-                .get(&one.id)
-                .ok_or(ChatError::NotFound(Missing::Channel))?;
+            let (channel, has) = self.seen(&asker, one.id)?;
             let patch = ChannelPatch {
                 position: one.position,
                 parent_id: one.parent_id,
                 ..ChannelPatch::default()
             };
-            let mut moved = self.patched(channel, &patch)?;
+            let mut moved = self.patched(&asker, channel, &patch)?;
             if one.lock_permissions && moved.parent_id.is_some() {
-                let has = self.permissions_in(&asker, channel);
                 super::check(has, Permissions::MANAGE_ROLES)?;
                 let overwrites = self.overwrites_of(moved.parent_id);
                 moved.permission_overwrites =
@@ -173,7 +169,7 @@ impl GuildState {
     // ── Forms ─────────────────────────────────────────────────────────────────────────────────
 
     /// The channel with the changes of `patch`, overwrites aside, if they make sense.
-    fn patched(&self, old: &Channel, patch: &ChannelPatch) -> Result<Channel> {
+    fn patched(&self, asker: &Asker, old: &Channel, patch: &ChannelPatch) -> Result<Channel> {
         let mut errors = FormErrors::new();
         let mut new = old.clone();
         let mut range = |path: &str, value: u32, min: u32, max: u32| {
@@ -243,7 +239,7 @@ impl GuildState {
             }
         }
         if let Some(parent) = patch.parent_id {
-            self.judge_parent(old, parent, &mut errors);
+            self.judge_parent(asker, old, parent, &mut errors);
             new.parent_id = parent;
         }
         if let Some(nsfw) = patch.nsfw {
@@ -259,15 +255,21 @@ impl GuildState {
         Ok(new)
     }
 
-    fn judge_parent(&self, child: &Channel, parent: Option<ChannelId>, errors: &mut FormErrors) {
+    /// A category that the asker cannot see is none: what is under it takes its overwrites.
+    fn judge_parent(
+        &self,
+        asker: &Asker,
+        child: &Channel,
+        parent: Option<ChannelId>,
+        errors: &mut FormErrors,
+    ) {
         let Some(parent) = parent.filter(|parent| Some(*parent) != child.parent_id) else {
             return;
         };
         let category = self
-            .channels
-            .get(&parent)
-            .filter(|channel| channel.kind == kind::GUILD_CATEGORY);
-        if category.is_none() {
+            .seen(asker, parent)
+            .is_ok_and(|(channel, _)| channel.kind == kind::GUILD_CATEGORY);
+        if !category {
             errors.push(
                 "parent_id",
                 "CHANNEL_PARENT_INVALID",

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{GuildState, Row, Shown};
+use crate::content;
 
 /// A member with the guild it is of.
 #[derive(Serialize)]
@@ -27,7 +28,7 @@ struct MemberOf<'a> {
 }
 
 /// MESSAGE_CREATE or MESSAGE_UPDATE of a whole message that has `guild_id` and `member` set.
-/// Sessions without MESSAGE_CONTENT get it blank, unless their user wrote it or is mentioned.
+/// Sessions without MESSAGE_CONTENT get it as [`content`] says.
 pub(crate) fn message_event(name: &'static str, guild: GuildId, message: &Message) -> Encoded {
     let audience = Audience::Channel(message.channel_id);
     let event = Encoded::new(
@@ -37,26 +38,11 @@ pub(crate) fn message_event(name: &'static str, guild: GuildId, message: &Messag
         Intents::GUILD_MESSAGES,
         message,
     );
-    let blank = blank(message);
+    let blank = content::blank(message);
     if blank == *message {
         return event;
     }
-    let mentioned = message.mentions.iter().map(|user| user.id);
-    event.redacted(&blank, std::iter::once(message.author.id).chain(mentioned))
-}
-
-/// The message without what MESSAGE_CONTENT covers (Discord docs, Gateway, "Message Content
-/// Intent"); so is the message it answers.
-fn blank(message: &Message) -> Message {
-    let mut blank = message.clone();
-    blank.content.clear();
-    blank.embeds.clear();
-    blank.attachments.clear();
-    blank.components.clear();
-    if let Some(Some(answered)) = &mut blank.referenced_message {
-        **answered = self::blank(answered);
-    }
-    blank
+    event.redacted(&blank, content::whole_for(message))
 }
 
 impl GuildState {

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod channels;
 mod fixture;
 mod members;
 mod messages;
+mod pins;
 mod property;
 mod races;
+mod reactions;
 mod roles;
 mod settings;
+mod sight;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, ServerRef};
+use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Options, ServerRef};
 use tokio::sync::oneshot;
 
 use super::trace::{How, Trace, say};
@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     /// The first thing in `terminate`: waits for a line that begins so.
     pub(crate) before: Option<&'static str>,
     pub(crate) ending: Ending,
+    /// Something to be looked at, and changed, from outside.
+    pub(crate) number: i64,
     pub(crate) trace: Trace,
 }
 
@@ -94,6 +96,16 @@ pub(crate) type Ask = Box<
 >;
 
 impl Actor {
+    /// The same with another number.
+    pub(crate) fn with_number(&self, number: i64) -> Actor {
+        let plan = Plan {
+            number,
+            ..self.plan.clone()
+        };
+        let held = Vec::new();
+        Actor { plan, held }
+    }
+
     /// The youngest handle kept with [`Message::Hold`].
     pub(crate) fn release(&mut self) -> From<String> {
         self.held.pop().unwrap()
@@ -179,6 +191,14 @@ impl GenServer for Actor {
         Next::Go
     }
 
+    /// A note is called what it says, so that those who see its name know which one it is.
+    fn message_name(message: &Message) -> &'static str {
+        match message {
+            Message::Note(note) => note,
+            _ => "message",
+        }
+    }
+
     async fn terminate(&mut self, reason: &ExitReason, ctx: &mut Context<Actor>) {
         if let Some(line) = self.plan.before {
             self.plan.trace.wait(line, 1).await;
@@ -201,7 +221,7 @@ impl GenServer for Actor {
 }
 
 /// A panic which the hook does not print: there are hundreds of them.
-fn oops() -> ! {
+pub(crate) fn oops() -> ! {
     std::panic::resume_unwind(Box::new("oops"))
 }
 
@@ -260,6 +280,14 @@ pub(crate) fn finish(actor: &ServerRef<Actor>, how: &How) {
         How::Crash => crash(actor),
         How::Signal(_) => unreachable!("signals are sent by the driver"),
     }
+}
+
+/// Starts an actor as the child of another.
+pub(crate) async fn child(parent: &ServerRef<Actor>, plan: Plan) -> ServerRef<Actor> {
+    let start = within(parent, move |ctx| {
+        ctx.start_link::<Actor>(plan, Options::new())
+    });
+    start.await.await.unwrap()
 }
 
 /// Makes the actor wait inside a callback until the sender is used; it is there on return.

@@ -6,7 +6,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use otp::{
     Context, ExitReason, From, GenServer, Info, Init, MonitorRef, Next, Node, Options, Pid,
-    ServerRef,
+    RequestRef, ServerRef, StartError,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -151,6 +151,71 @@ impl Driver {
         self.say(info);
     }
 
+    /// Waits for the EXIT of a process, and says nothing of it.
+    pub(crate) async fn forget(&mut self, pid: Pid) {
+        self.take(|info| matches!(info, Info::Exit { from, .. } if *from == pid))
+            .await;
+    }
+
+    /// Drops what is in the mailbox of this process' end: after an unlink it may be there or not.
+    pub(crate) async fn drop_exit(&mut self, pid: Pid) {
+        self.arrive().await;
+        let mut skipped = self.skipped.lock();
+        skipped.retain(|info| !matches!(info, Info::Exit { from, .. } if *from == pid));
+    }
+
+    /// Waits for a message of this type.
+    pub(crate) async fn receive<T: Send + 'static>(&mut self) -> T {
+        let info = self.take(is_message::<T>).await;
+        message_of(info).expect("it was looked at")
+    }
+
+    /// A message of this type, if one is in the mailbox. Only after a barrier.
+    pub(crate) async fn received<T: Send + 'static>(&mut self) -> Option<T> {
+        self.arrive().await;
+        let mut skipped = self.skipped.lock();
+        let position = skipped.iter().position(is_message::<T>)?;
+        message_of(skipped.remove(position)?)
+    }
+
+    /// Waits for a message of this type, or for the DOWN of a monitor.
+    pub(crate) async fn receive_or_down<T: Send + 'static>(
+        &mut self,
+        wanted: MonitorRef,
+    ) -> Result<T, ExitReason> {
+        let is_down =
+            |info: &Info| matches!(info, Info::Down { monitor, .. } if *monitor == wanted);
+        let info = self
+            .take(|info| is_down(info) || is_message::<T>(info))
+            .await;
+        match info {
+            Info::Down { reason, .. } => Err(reason),
+            info => Ok(message_of(info).expect("it was looked at")),
+        }
+    }
+
+    /// Waits for the answer to a spawn request.
+    pub(crate) async fn spawned(&mut self, wanted: RequestRef) -> Result<Pid, StartError> {
+        let info = self
+            .take(|info| matches!(info, Info::Spawned { request, .. } if *request == wanted))
+            .await;
+        match info {
+            Info::Spawned { result, .. } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits for the DOWN of a monitor, and gives what it tells.
+    pub(crate) async fn end_of(&mut self, wanted: MonitorRef) -> (Pid, ExitReason) {
+        let info = self
+            .take(|info| matches!(info, Info::Down { monitor, .. } if *monitor == wanted))
+            .await;
+        match info {
+            Info::Down { pid, reason, .. } => (pid, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Says the next item, whatever it is.
     pub(crate) async fn message(&mut self) {
         let info = self.take(|_| true).await;
@@ -159,16 +224,21 @@ impl Driver {
 
     /// Says that nothing is in the mailbox. Only after a barrier.
     pub(crate) async fn nothing(&mut self) {
-        self.server.call(DriverMessage::Sync).await.unwrap();
-        let mut skipped = self.skipped.lock();
-        while let Ok(info) = self.inbox.try_recv() {
-            skipped.push_back(info);
-        }
-        match skipped.front() {
+        self.arrive().await;
+        match self.skipped.lock().front() {
             None => say!(self.trace, "nothing"),
             Some(Info::Down { .. }) => say!(self.trace, "stray_down"),
             Some(Info::Exit { .. }) => say!(self.trace, "stray_exit"),
             Some(info) => say!(self.trace, "stray", format!("{info:?}")),
+        }
+    }
+
+    /// Looks at all that was sent to the driver before.
+    async fn arrive(&mut self) {
+        self.server.call(DriverMessage::Sync).await.unwrap();
+        let mut skipped = self.skipped.lock();
+        while let Ok(info) = self.inbox.try_recv() {
+            skipped.push_back(info);
         }
     }
 
@@ -207,5 +277,16 @@ impl Driver {
             }
             self.skipped.lock().push_back(info);
         }
+    }
+}
+
+fn is_message<T: 'static>(info: &Info) -> bool {
+    matches!(info, Info::Message(message) if message.is::<T>())
+}
+
+fn message_of<T: 'static>(info: Info) -> Option<T> {
+    match info {
+        Info::Message(message) => message.downcast::<T>().ok().map(|message| *message),
+        _ => None,
     }
 }

@@ -2,17 +2,20 @@
 
 use otp::{
     ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorRef, ExitReason, MonitorRef,
-    Options, Pid, Restart, Shutdown, StartError, Strategy, SupervisorError, eventually,
+    Options, Pid, Restart, Shutdown, StartError, SupervisorError, eventually,
 };
 
-use super::actor::{self, Actor, Begin, Plan, within};
+use super::actor::{self, Actor, Begin, Plan};
 use super::family::{
     MANY, PERIOD, TYPES, answer, beginning, child, counted, done, fails_later, failures, planned,
     shutdowns, stoppable, trapping,
 };
 use super::stage::Stage;
-use super::trace::{How, Trace, boom, ends, say};
-use super::{Scenario, scenario, sup};
+use super::trace::{How, boom, ends, say};
+use super::{Scenario, scenario};
+
+mod parents;
+mod singles;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut list = Vec::new();
@@ -73,8 +76,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             max_children(stage, max)
         }));
     }
-    list.extend(singles());
-    list.extend(parents());
+    list.extend(singles::scenarios());
+    list.extend(parents::scenarios());
     list
 }
 
@@ -279,245 +282,5 @@ async fn max_children(mut stage: Stage, max: usize) {
         answer(&stage.trace, "start_child", sup.start_child(spec).await);
     }
     count(&stage, &sup).await;
-    stage.nothing().await;
-}
-
-/// Both are told at once: the line of one comes when that of the other is there.
-async fn stops_together(mut stage: Stage, waiting: &'static str, line: &'static str) {
-    let sup = start(&stage, description()).await;
-    for id in ["a", "b"] {
-        let plan = Plan {
-            before: (id == waiting).then_some(line),
-            ..trapping(&stage, id)
-        };
-        add(&sup, planned(id, plan)).await;
-    }
-    let monitor = stage.driver.watch(sup.pid()).await;
-    stage.driver.unlink(sup.pid()).await;
-    stage.driver.exit(sup.pid(), ExitReason::Shutdown).await;
-    stage.driver.down(monitor).await;
-    stage.nothing().await;
-}
-
-fn singles() -> Vec<Scenario> {
-    vec![
-        scenario("start_without_children", |mut stage| async move {
-            let sup = start(&stage, description()).await;
-            which(&stage, &sup).await;
-            count(&stage, &sup).await;
-            stage.nothing().await;
-        }),
-        scenario("start_under_a_taken_name", |mut stage| async move {
-            let named = || Options::new().name("named");
-            let first = try_start(&stage, description(), named()).await.unwrap();
-            match try_start(&stage, description(), named()).await {
-                Err(StartError::AlreadyStarted(pid)) => {
-                    say!(stage.trace, "start", "error", "already_started", pid);
-                }
-                other => say!(stage.trace, format!("{other:?}")),
-            }
-            let same = stage.node.whereis("named") == Some(first.pid());
-            say!(stage.trace, "same", same);
-            stage.nothing().await;
-        }),
-        scenario("children_may_share_an_id", |mut stage| async move {
-            let sup = start(&stage, description()).await;
-            for _ in 0..3 {
-                let started = sup.start_child(child(&stage, "a")).await;
-                answer(&stage.trace, "start_child", started);
-            }
-            which(&stage, &sup).await;
-            stage.nothing().await;
-        }),
-        scenario(
-            "only_the_failed_child_is_replaced",
-            |mut stage| async move {
-                let sup = start(&stage, description()).await;
-                add(&sup, child(&stage, "a")).await;
-                let failing = add(&sup, child(&stage, "b")).await;
-                add(&sup, child(&stage, "c")).await;
-                finish(&stage, &sup, failing, &How::Stop(boom())).await;
-                which(&stage, &sup).await;
-                stage.nothing().await;
-            },
-        ),
-        scenario(
-            "intensity_counts_over_all_children",
-            |mut stage| async move {
-                let sup = start(&stage, allows(1)).await;
-                let monitor = stage.driver.watch(sup.pid()).await;
-                let a = add(&sup, child(&stage, "a")).await;
-                let plan = Plan {
-                    quiet: true,
-                    ..trapping(&stage, "b")
-                };
-                let b = add(&sup, planned("b", plan)).await;
-                finish(&stage, &sup, b, &How::Stop(boom())).await;
-                finish(&stage, &sup, a, &How::Stop(boom())).await;
-                gone(&mut stage, &sup, monitor).await;
-                stage.nothing().await;
-            },
-        ),
-        scenario(
-            "a_child_in_retry_counts_for_max_children",
-            |mut stage| async move {
-                let sup = start(&stage, allows(MANY).max_children(1)).await;
-                let pid = add(&sup, stuck(&stage)).await;
-                get_stuck(&stage, &sup, pid).await;
-                let refused = sup.start_child(child(&stage, "b")).await;
-                answer(&stage.trace, "start_child", refused);
-                count(&stage, &sup).await;
-                stage.nothing().await;
-            },
-        ),
-        scenario(
-            "a_failed_start_does_not_count_for_max_children",
-            |mut stage| async move {
-                let sup = start(&stage, description().max_children(1)).await;
-                let failing = beginning(&stage, "a", Begin::Stop(boom()));
-                for spec in [failing, child(&stage, "b"), child(&stage, "c")] {
-                    answer(&stage.trace, "start_child", sup.start_child(spec).await);
-                }
-                stage.nothing().await;
-            },
-        ),
-        scenario("terminate_child_is_no_restart", |mut stage| async move {
-            let sup = start(&stage, allows(0)).await;
-            let a = add(&sup, child(&stage, "a")).await;
-            add(&sup, child(&stage, "b")).await;
-            done(
-                &stage.trace,
-                "terminate_child",
-                sup.terminate_child(a).await,
-            );
-            which(&stage, &sup).await;
-            stage.nothing().await;
-        }),
-        scenario("children_stop_together_the_first_waits", |stage| {
-            stops_together(stage, "a", "terminate b")
-        }),
-        scenario("children_stop_together_the_last_waits", |stage| {
-            stops_together(stage, "b", "terminate a")
-        }),
-    ]
-}
-
-fn parents() -> Vec<Scenario> {
-    vec![
-        scenario(
-            "exit_signal_of_a_stranger_is_ignored",
-            |mut stage| async move {
-                let sup = start(&stage, description()).await;
-                add(&sup, child(&stage, "a")).await;
-                let other = stage.worker("other").await;
-                let pid = sup.pid();
-                within(&other, move |ctx| ctx.exit(pid, ExitReason::Shutdown)).await;
-                which(&stage, &sup).await;
-                stage.nothing().await;
-            },
-        ),
-        scenario("parent_ends_the_children_stop", |mut stage| async move {
-            let parent = stage.worker("parent").await;
-            let start = within(&parent, |ctx| description().start_link(ctx, Options::new()));
-            let sup = start.await.await.unwrap();
-            add(&sup, child(&stage, "a")).await;
-            let monitor = stage.driver.watch(sup.pid()).await;
-            actor::stop(&parent, boom());
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
-        scenario("supervisor_is_killed_trapping_child_stops", |stage| {
-            killed(stage, true)
-        }),
-        scenario("supervisor_is_killed_plain_child_dies", |stage| {
-            killed(stage, false)
-        }),
-        scenario("stop_of_a_supervisor_by_request", |mut stage| async move {
-            let sup = start(&stage, description()).await;
-            add(&sup, child(&stage, "a")).await;
-            let monitor = stage.driver.watch(sup.pid()).await;
-            stage.driver.unlink(sup.pid()).await;
-            sup.stop(ExitReason::Normal, PERIOD).await.unwrap();
-            say!(stage.trace, "stop", "ok");
-            stage.driver.down(monitor).await;
-            stage.nothing().await;
-        }),
-        scenario(
-            "under_a_supervisor_it_is_restarted_empty",
-            |mut stage| async move {
-                let spec = named("named");
-                let top =
-                    sup::start(&stage, sup::supervisor(Strategy::OneForOne), vec![spec]).await;
-                let sup = DynamicSupervisorRef::whereis(&stage.node, "named").unwrap();
-                let pid = add(&sup, child(&stage, "a")).await;
-                let monitor = stage.driver.watch(pid).await;
-                stage.driver.exit(sup.pid(), ExitReason::Kill).await;
-                stage.driver.down(monitor).await;
-                let old = sup.pid();
-                eventually!(stage.node.whereis("named").is_some_and(|pid| pid != old));
-                // It has its name before it runs.
-                eventually!(top.child("named").await.is_ok_and(|pid| pid != old));
-                let sup = DynamicSupervisorRef::whereis(&stage.node, "named").unwrap();
-                which(&stage, &sup).await;
-                sup::count(&stage, &top).await;
-                stage.nothing().await;
-            },
-        ),
-        scenario("two_under_one_supervisor", |mut stage| async move {
-            let specs = vec![named("one"), named("two")];
-            let top = sup::start(&stage, sup::supervisor(Strategy::OneForOne), specs).await;
-            let one = DynamicSupervisorRef::whereis(&stage.node, "one").unwrap();
-            let two = DynamicSupervisorRef::whereis(&stage.node, "two").unwrap();
-            add(&one, child(&stage, "a")).await;
-            add(&two, child(&stage, "b")).await;
-            which(&stage, &one).await;
-            which(&stage, &two).await;
-            sup::count(&stage, &top).await;
-            stage.nothing().await;
-        }),
-        scenario("requests_to_a_dead_supervisor", |mut stage| async move {
-            let sup = start(&stage, description()).await;
-            let monitor = stage.driver.watch(sup.pid()).await;
-            stage.driver.unlink(sup.pid()).await;
-            sup.stop(ExitReason::Normal, PERIOD).await.unwrap();
-            stage.driver.down(monitor).await;
-            let me = stage.driver.pid();
-            let started = sup.start_child(child(&stage, "a")).await;
-            exits(&stage.trace, "start_child", started.err());
-            let terminated = sup.terminate_child(me).await;
-            exits(&stage.trace, "terminate_child", terminated.err());
-            let which = sup.which_children().await;
-            exits(&stage.trace, "which_children", which.err());
-            let count = sup.count_children().await;
-            exits(&stage.trace, "count_children", count.err());
-            stage.nothing().await;
-        }),
-    ]
-}
-
-/// A call exits in Elixir.
-fn exits(trace: &Trace, request: &str, error: Option<SupervisorError>) {
-    match error {
-        Some(SupervisorError::Call(error)) => say!(trace, request, "exit", &error),
-        other => say!(trace, request, format!("{other:?}")),
-    }
-}
-
-/// A dynamic supervisor as a child.
-fn named(name: &'static str) -> ChildSpec {
-    ChildSpec::dynamic_supervisor(name, description).options(move || Options::new().name(name))
-}
-
-async fn killed(mut stage: Stage, trap: bool) {
-    let sup = start(&stage, description()).await;
-    let plan = Plan {
-        trap,
-        ..stage.plan("a")
-    };
-    let pid = add(&sup, planned("a", plan)).await;
-    let monitor = stage.driver.watch(pid).await;
-    stage.driver.exit(sup.pid(), ExitReason::Kill).await;
-    stage.driver.down(monitor).await;
-    stage.driver.exit_of(sup.pid()).await;
     stage.nothing().await;
 }

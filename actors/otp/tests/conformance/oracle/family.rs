@@ -71,7 +71,8 @@ pub(crate) fn shutdowns() -> Vec<(&'static str, Shutdown, &'static str)> {
     let kinds = [
         ("brutal", Shutdown::Brutal),
         ("timeout", Shutdown::Timeout(PERIOD)),
-        ("short", Shutdown::Timeout(Duration::from_millis(1))),
+        // Long enough that a child gets to its `terminate` on a busy machine.
+        ("short", Shutdown::Timeout(Duration::from_millis(100))),
         ("infinity", Shutdown::Infinity),
     ];
     let mut list = Vec::new();

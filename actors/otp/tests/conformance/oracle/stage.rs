@@ -42,6 +42,7 @@ impl Stage {
             begin: Begin::Run,
             before: None,
             ending: Ending::Return,
+            number: 0,
             trace: self.trace.clone(),
         }
     }

@@ -14,7 +14,9 @@ use super::stage::Stage;
 use super::trace::{How, boom, ends, say};
 use super::{Scenario, family, scenario};
 
-mod rest;
+mod administration;
+mod parents;
+mod trees;
 
 pub(crate) const STRATEGIES: [(&str, Strategy); 3] = [
     ("one_for_one", Strategy::OneForOne),
@@ -64,7 +66,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         }
     }
     auto_shutdowns(&mut list);
-    list.extend(rest::scenarios());
+    list.extend(administration::scenarios());
+    list.extend(parents::scenarios());
+    list.extend(trees::scenarios());
     list
 }
 
@@ -458,4 +462,20 @@ async fn significant_bystander(stage: Stage, strategy: Strategy, restart: Restar
     let monitor = stage.driver.watch(sup.pid()).await;
     finish(&stage, &sup, "a", &How::Stop(boom())).await;
     outcome(stage, &sup, monitor).await;
+}
+
+fn one_for_one() -> Supervisor {
+    supervisor(Strategy::OneForOne)
+}
+
+fn significant(stage: &Stage, id: &'static str) -> ChildSpec {
+    child(stage, id)
+        .restart(Restart::Transient)
+        .significant(true)
+}
+
+/// A supervisor as a child.
+fn nested(description: Supervisor, id: &'static str, children: Vec<ChildSpec>) -> ChildSpec {
+    let description = with(description, children);
+    ChildSpec::supervisor(id, move || description.clone())
 }

@@ -139,6 +139,12 @@ impl From<usize> for Word {
     }
 }
 
+impl From<i64> for Word {
+    fn from(number: i64) -> Word {
+        Word::Text(number.to_string())
+    }
+}
+
 impl From<bool> for Word {
     fn from(truth: bool) -> Word {
         Word::Text(truth.to_string())

@@ -34,6 +34,14 @@ fn file(id: u64) -> Attachment {
     }
 }
 
+/// Files 1 and 2, and these embeds.
+fn parts(embeds: Value) -> Parts {
+    Parts {
+        attachments: vec![file(1), file(2)],
+        embeds: serde_json::from_value(embeds).unwrap(),
+    }
+}
+
 fn read(payload: Value) -> Result<Draft> {
     draft(Id::new(7), &upload(payload, &[]))
 }
@@ -126,12 +134,9 @@ fn uploaded_files_are_described_by_number() {
 #[test]
 fn a_patch_keeps_what_is_listed_and_stores_paths() {
     let public = "http://chat.example";
-    let mut shown = [file(1), file(2)];
-    for file in &mut shown {
-        file.url = format!("{public}{}", file.url);
-    }
+    let existing = parts(json!([]));
     let kept = |payload, files: &[u64]| {
-        let patch = patch(&upload(payload, files), &shown, public).unwrap();
+        let patch = patch(&upload(payload, files), &existing, public).unwrap();
         patch.attachments.map(|files| {
             files
                 .into_iter()
@@ -155,10 +160,84 @@ fn a_patch_keeps_what_is_listed_and_stores_paths() {
 
 #[test]
 fn a_patch_tells_absent_from_null() {
-    let read = |payload| patch(&upload(payload, &[]), &[], "").unwrap();
+    let read = |payload| patch(&upload(payload, &[]), &Parts::default(), "").unwrap();
     assert_eq!(read(json!({})), MessagePatch::default());
     let emptied = read(json!({"content": null, "embeds": null, "components": []}));
     assert_eq!(emptied.content.as_deref(), Some(""));
     assert_eq!(emptied.embeds, Some(Vec::new()));
     assert_eq!(emptied.components, Some(Vec::new()));
+}
+
+#[test]
+fn embeds_show_the_files_they_name() {
+    let embed = json!({"image": {"url": "attachment://900.txt"},
+        "thumbnail": {"url": "ATTACHMENT://901.txt"},
+        "author": {"name": "a", "icon_url": "attachment://900.txt"},
+        "footer": {"text": "f", "icon_url": "attachment://901.txt"}});
+    let read = draft(
+        Id::new(7),
+        &upload(json!({"embeds": [embed.clone()]}), &[0, 1]),
+    );
+    let read = read.unwrap();
+    let links: Vec<_> = read.embeds[0].pictures().map(|(_, link)| link).collect();
+    let (first, second) = ("/attachments/1/900/900.txt", "/attachments/1/901/901.txt");
+    assert_eq!(links, [first, second, first, second]);
+    assert_eq!(read.attachments.len(), 2, "they are files of the message");
+    for (key, payload) in [
+        ("embeds", json!({"embeds": [embed.clone()]})),
+        ("embed", json!({"embed": embed})),
+    ] {
+        let refused = draft(Id::new(7), &upload(payload, &[0])).unwrap_err();
+        let shown = format!("{refused:?}");
+        assert!(shown.contains("URL_TYPE_INVALID_SCHEME"), "{shown}");
+        assert!(shown.contains(key), "{shown}");
+    }
+}
+
+#[test]
+fn a_patch_keeps_the_files_its_embeds_show() {
+    let public = "http://chat.example";
+    let existing = parts(json!([{"image": {"url": "/attachments/1/2/2.txt"}}]));
+    let patched = |payload, files: &[u64]| {
+        let patch = patch(&upload(payload, files), &existing, public).unwrap();
+        let ids = |files: Vec<Attachment>| -> Vec<u64> {
+            files.iter().map(|file| file.id.get()).collect()
+        };
+        let links = |embeds: Vec<Embed>| -> Vec<String> {
+            let pictures = embeds.iter().flat_map(Embed::pictures);
+            pictures.map(|(_, link)| link.to_owned()).collect()
+        };
+        (patch.attachments.map(ids), patch.embeds.map(links))
+    };
+    assert_eq!(
+        patched(json!({"attachments": []}), &[]),
+        (Some(vec![2]), None)
+    );
+    let sent_back = json!({"attachments": [],
+        "embeds": [{"image": {"url": "http://chat.example/attachments/1/2/2.txt"}}]});
+    let stored = vec!["/attachments/1/2/2.txt".to_owned()];
+    assert_eq!(patched(sent_back, &[]), (Some(vec![2]), Some(stored)));
+    let replaced = json!({"attachments": [{"id": 0}],
+        "embeds": [{"image": {"url": "attachment://900.txt"}}]});
+    let new = vec!["/attachments/1/900/900.txt".to_owned()];
+    assert_eq!(patched(replaced, &[0]), (Some(vec![900]), Some(new)));
+    let by_name = json!({"embeds": [{"image": {"url": "attachment://1.txt"}}]});
+    let old = vec!["/attachments/1/1/1.txt".to_owned()];
+    assert_eq!(patched(by_name, &[]), (None, Some(old)));
+    let elsewhere =
+        json!({"embeds": [{"image": {"url": "http://chat.example/attachments/1/3/3"}}]});
+    let link = vec!["http://chat.example/attachments/1/3/3".to_owned()];
+    assert_eq!(patched(elsewhere, &[]), (None, Some(link)));
+}
+
+#[test]
+fn blanks_around_the_text_go() {
+    assert_eq!(
+        read(json!({"content": " \n a  b\t"})).unwrap().content,
+        "a  b"
+    );
+    assert!(read(json!({"content": " \n"})).is_err(), "nothing is left");
+    let edit = upload(json!({"content": " c "}), &[]);
+    let patch = patch(&edit, &Parts::default(), "").unwrap();
+    assert_eq!(patch.content.as_deref(), Some("c"));
 }

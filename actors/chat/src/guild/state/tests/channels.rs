@@ -370,3 +370,45 @@ fn lists_show_what_one_may_see() {
     );
     assert!(everyone_default().contains(VIEW));
 }
+
+#[test]
+fn nothing_is_made_or_moved_where_one_cannot_see() {
+    let mut world = World::new();
+    let hidden = ChannelPatch {
+        kind: Some(kind::GUILD_CATEGORY),
+        permission_overwrites: Some(vec![Overwrite::role(EVERYONE, NONE, VIEW)]),
+        ..named("Hidden")
+    };
+    let hidden = made(&mut world, hidden).id;
+    let below = |parent| ChannelPatch {
+        parent_id: Some(Some(parent)),
+        ..named("below")
+    };
+    let moved = |id, parent_id| {
+        Command::MoveChannels(vec![ChannelMove {
+            id,
+            position: Some(9),
+            parent_id,
+            lock_permissions: false,
+        }])
+    };
+    for command in [
+        create(below(hidden)),
+        modify(GENERAL, below(hidden)),
+        moved(GENERAL, Some(Some(hidden))),
+    ] {
+        let refused = world.refused(MOD, command);
+        let ChatError::Form(errors) = &refused else {
+            panic!("{refused:?}");
+        };
+        let known = errors.to_json().to_string();
+        assert!(known.contains("CHANNEL_PARENT_INVALID"), "{known}");
+    }
+    assert_eq!(
+        world.refused(MOD, moved(hidden, None)),
+        ChatError::MissingAccess
+    );
+    world.ok(MOD, create(below(CATEGORY)));
+    world.ok(MOD, moved(GENERAL, Some(Some(CATEGORY))));
+    world.ok(OWNER, create(below(hidden)));
+}

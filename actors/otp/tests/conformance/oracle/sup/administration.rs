@@ -1,17 +1,17 @@
-//! Twins of `sc_sup.erl`: administration of children, parents, trees.
+//! Twins about the administration of children.
 
 use otp::{
-    AutoShutdown, ChildSpec, ChildState, ExitReason, Options, Restart, StartError, Strategy,
-    Supervisor, SupervisorRef, eventually,
+    AutoShutdown, ChildState, ExitReason, Options, Restart, StartError, Strategy, Supervisor,
+    SupervisorRef, eventually,
 };
 
 use super::{
-    count, dealt_with, end, finish, gone, outcome, start, state, stop, supervisor, try_start,
-    which, with,
+    count, dealt_with, end, finish, nested, one_for_one, outcome, significant, start, state, stop,
+    supervisor, try_start, which, with,
 };
-use crate::oracle::actor::{self, Actor, Begin, Plan, busy, sync, within};
+use crate::oracle::actor::{self, Actor, Begin, Plan, busy, sync};
 use crate::oracle::family::{
-    MANY, PERIOD, answer, beginning, child, done, fails_later, planned, trapping,
+    MANY, PERIOD, TYPES, answer, beginning, child, done, fails_later, planned, trapping,
 };
 use crate::oracle::stage::Stage;
 use crate::oracle::trace::{How, boom, say};
@@ -24,6 +24,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         "terminate_child",
         "restart_child",
         "delete_child",
+        "get_childspec",
     ] {
         for state in ["running", "stopped", "unknown", "restarting"] {
             list.push(scenario(format!("admin_{request}_{state}"), move |stage| {
@@ -32,13 +33,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         }
     }
     list.extend(singles());
-    list.extend(parents());
-    list.extend(trees());
     list
-}
-
-fn one_for_one() -> Supervisor {
-    supervisor(Strategy::OneForOne)
 }
 
 async fn request(stage: &Stage, sup: &SupervisorRef, request: &str, id: &'static str) {
@@ -48,6 +43,14 @@ async fn request(stage: &Stage, sup: &SupervisorRef, request: &str, id: &'static
         "terminate_child" => done(trace, request, sup.terminate_child(id).await),
         "restart_child" => answer(trace, request, sup.restart_child(id).await),
         "delete_child" => done(trace, request, sup.delete_child(id).await),
+        "get_childspec" => match sup.get_childspec(id).await {
+            Ok(spec) => {
+                let types = TYPES.iter().find(|(_, kind)| *kind == spec.restart_type());
+                let (restart, _) = types.unwrap();
+                say!(trace, request, "ok", spec.id(), *restart);
+            }
+            Err(error) => done(trace, request, Err(error)),
+        },
         other => panic!("{other}"),
     }
 }
@@ -309,12 +312,6 @@ fn singles() -> Vec<Scenario> {
     ]
 }
 
-fn significant(stage: &Stage, id: &'static str) -> ChildSpec {
-    child(stage, id)
-        .restart(Restart::Transient)
-        .significant(true)
-}
-
 /// The second ends while the supervisor deals with the first: it waits for the end of c.
 async fn two_end(mut stage: Stage, strategy: Strategy) {
     let children = ["a", "b", "c"].map(|id| child(&stage, id)).into();
@@ -341,205 +338,4 @@ async fn successor(mut stage: Stage, how: How) {
     stage.whereis("named");
     which(&stage, &sup).await;
     stage.nothing().await;
-}
-
-// ---- parents ----------------------------------------------------------------------------------
-
-fn parents() -> Vec<Scenario> {
-    vec![
-        scenario(
-            "exit_signal_of_a_stranger_is_ignored",
-            |mut stage| async move {
-                let sup = start(&stage, one_for_one(), vec![child(&stage, "a")]).await;
-                let other = stage.worker("other").await;
-                let pid = sup.pid();
-                within(&other, move |ctx| ctx.exit(pid, ExitReason::Shutdown)).await;
-                which(&stage, &sup).await;
-                stage.nothing().await;
-            },
-        ),
-        scenario("parent_ends_the_supervisor_stops_in_order", |stage| {
-            parent_ends(stage, boom())
-        }),
-        scenario("parent_ends_normally_the_supervisor_stops_too", |stage| {
-            parent_ends(stage, ExitReason::Normal)
-        }),
-        scenario("supervisor_is_killed_trapping_children_stop", |stage| {
-            killed(stage, true)
-        }),
-        scenario("supervisor_is_killed_plain_children_die", |stage| {
-            killed(stage, false)
-        }),
-        scenario(
-            "a_child_that_unlinked_itself_is_stopped_too",
-            |mut stage| async move {
-                let sup = start(&stage, one_for_one(), vec![child(&stage, "a")]).await;
-                let pid = sup.child("a").await.unwrap();
-                let monitor = stage.driver.watch(pid).await;
-                let parent = sup.pid();
-                let actor = stage.node.server_ref::<Actor>(pid).unwrap();
-                within(&actor, move |ctx| ctx.unlink(parent)).await;
-                stage.driver.unlink(parent).await;
-                stage.driver.exit(parent, ExitReason::Shutdown).await;
-                stage.driver.down(monitor).await;
-                stage.nothing().await;
-            },
-        ),
-    ]
-}
-
-async fn parent_ends(mut stage: Stage, reason: ExitReason) {
-    let parent = stage.worker("parent").await;
-    let children = vec![child(&stage, "a"), child(&stage, "b")];
-    let description = with(one_for_one(), children);
-    let start = within(&parent, move |ctx| {
-        description.start_link(ctx, Options::new())
-    });
-    let sup = start.await.await.unwrap();
-    let monitor = stage.driver.watch(sup.pid()).await;
-    actor::stop(&parent, reason);
-    stage.driver.down(monitor).await;
-    stage.nothing().await;
-}
-
-async fn killed(mut stage: Stage, trap: bool) {
-    let plan = Plan {
-        trap,
-        ..stage.plan("a")
-    };
-    let sup = start(&stage, one_for_one(), vec![planned("a", plan)]).await;
-    let monitor = stage.driver.watch(sup.child("a").await.unwrap()).await;
-    stage.driver.exit(sup.pid(), ExitReason::Kill).await;
-    stage.driver.down(monitor).await;
-    stage.driver.exit_of(sup.pid()).await;
-    stage.nothing().await;
-}
-
-// ---- trees ------------------------------------------------------------------------------------
-
-/// A supervisor as a child.
-fn nested(description: Supervisor, id: &'static str, children: Vec<ChildSpec>) -> ChildSpec {
-    let description = with(description, children);
-    ChildSpec::supervisor(id, move || description.clone())
-}
-
-/// A supervisor which gives up at once.
-fn strict() -> Supervisor {
-    Supervisor::one_for_one().intensity(0, PERIOD)
-}
-
-async fn inner(stage: &Stage, sup: &SupervisorRef) -> SupervisorRef {
-    let pid = sup.child("n").await.unwrap();
-    SupervisorRef::from_pid(&stage.node, pid).unwrap()
-}
-
-/// The inner supervisor ends because a child of it did.
-async fn escalation(
-    mut stage: Stage,
-    description: Supervisor,
-    children: Vec<ChildSpec>,
-    id: &'static str,
-    reason: ExitReason,
-    counts: bool,
-) {
-    let sup = start(&stage, description, children).await;
-    let inner = inner(&stage, &sup).await;
-    finish(&stage, &inner, id, &How::Stop(reason)).await;
-    dealt_with(&sup, "n", inner.pid()).await;
-    which(&stage, &sup).await;
-    if counts {
-        count(&stage, &sup).await;
-    }
-    stage.nothing().await;
-}
-
-fn trees() -> Vec<Scenario> {
-    vec![
-        scenario("tree_stops_from_the_last_leaf", |mut stage| async move {
-            let leaves = vec![child(&stage, "c"), child(&stage, "d")];
-            let inside = vec![child(&stage, "b"), nested(one_for_one(), "m", leaves)];
-            let children = vec![
-                child(&stage, "a"),
-                nested(one_for_one(), "n", inside),
-                child(&stage, "e"),
-            ];
-            let sup = start(&stage, one_for_one(), children).await;
-            count(&stage, &sup).await;
-            stop(&mut stage, &sup).await;
-            stage.nothing().await;
-        }),
-        scenario("tree_partial_restart", |mut stage| async move {
-            let inside = vec![child(&stage, "b"), child(&stage, "c")];
-            let children = vec![child(&stage, "a"), nested(one_for_one(), "n", inside)];
-            let sup = start(&stage, one_for_one(), children).await;
-            let inner = inner(&stage, &sup).await;
-            finish(&stage, &inner, "b", &How::Stop(boom())).await;
-            which(&stage, &inner).await;
-            which(&stage, &sup).await;
-            stage.nothing().await;
-        }),
-        scenario("tree_escalation_restarts_the_inner_supervisor", |stage| {
-            let inside = vec![child(&stage, "b"), child(&stage, "c")];
-            let children = vec![child(&stage, "a"), nested(strict(), "n", inside)];
-            escalation(stage, one_for_one(), children, "c", boom(), false)
-        }),
-        scenario("tree_escalation_restarts_those_after_it", |stage| {
-            let children = vec![
-                child(&stage, "a"),
-                nested(strict(), "n", vec![child(&stage, "b")]),
-                child(&stage, "c"),
-            ];
-            let description = supervisor(Strategy::RestForOne);
-            escalation(stage, description, children, "b", boom(), false)
-        }),
-        scenario("tree_escalation_to_the_top", |mut stage| async move {
-            let inside = vec![child(&stage, "b")];
-            let children = vec![child(&stage, "a"), nested(strict(), "n", inside)];
-            let sup = start(&stage, strict(), children).await;
-            let monitor = stage.driver.watch(sup.pid()).await;
-            let inner = inner(&stage, &sup).await;
-            finish(&stage, &inner, "b", &How::Stop(boom())).await;
-            gone(&mut stage, &sup, monitor).await;
-            stage.nothing().await;
-        }),
-        scenario(
-            "tree_transient_inner_supervisor_is_not_restarted",
-            |stage| {
-                let inside = nested(strict(), "n", vec![child(&stage, "b")]);
-                let children = vec![child(&stage, "a"), inside.restart(Restart::Transient)];
-                escalation(stage, one_for_one(), children, "b", boom(), false)
-            },
-        ),
-        scenario(
-            "tree_auto_shutdown_of_a_transient_inner_supervisor",
-            |stage| {
-                let description = one_for_one().auto_shutdown(AutoShutdown::AnySignificant);
-                let inside = vec![significant(&stage, "b"), child(&stage, "c")];
-                let inside = nested(description, "n", inside).restart(Restart::Transient);
-                let children = vec![child(&stage, "a"), inside];
-                escalation(
-                    stage,
-                    one_for_one(),
-                    children,
-                    "b",
-                    ExitReason::Normal,
-                    true,
-                )
-            },
-        ),
-        scenario("tree_start_fails_deep_inside", |mut stage| async move {
-            let failing = beginning(&stage, "c", Begin::Stop(boom()));
-            let inside = vec![child(&stage, "b"), failing];
-            let children = vec![
-                child(&stage, "a"),
-                nested(one_for_one(), "n", inside),
-                child(&stage, "d"),
-            ];
-            match try_start(&stage, with(one_for_one(), children), Options::new()).await {
-                Err(StartError::Failed(reason)) => say!(stage.trace, "start", "failed", &reason),
-                other => say!(stage.trace, format!("{other:?}")),
-            }
-            stage.nothing().await;
-        }),
-    ]
 }

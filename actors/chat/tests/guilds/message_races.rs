@@ -3,12 +3,6 @@
 //! The store holds all commits back until everybody has asked, so that nobody can have read what
 //! another has changed.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "guild_lifecycle/faulty.rs"]
-#[allow(dead_code)]
-mod faulty;
-
 use std::future::Future;
 use std::sync::Arc;
 
@@ -29,7 +23,7 @@ use storage::blob::BlobStore;
 use storage::store::Page;
 use storage::{DataService, Store as _};
 
-use faulty::Faulty;
+use crate::faulty::Faulty;
 
 const TIMES: usize = 20;
 

@@ -1,0 +1,49 @@
+//! What a guild process is sent.
+
+use model::UserId;
+use model::presence::Presence;
+use otp::Pid;
+use serde_json::{Map, Value};
+
+use super::command::{Actor, Answer, Command};
+use super::reply::Reply;
+use super::state::SnapshotWants;
+use crate::relay::{SessionId, Subscriber};
+
+/// What a guild process is sent; use [`subscribe`](super::subscribe) and the functions beside it.
+#[derive(Debug)]
+pub enum Message {
+    /// (Re)load from the store; to itself.
+    Load,
+    /// Carry out a command.
+    Execute {
+        /// Who asks.
+        actor: Actor,
+        /// What.
+        command: Box<Command>,
+        /// Answered by the guild when refused, by the lane when done.
+        reply: Reply<Answer>,
+    },
+    /// See [`super::subscribe`].
+    Subscribe {
+        /// Who.
+        subscriber: Box<Subscriber>,
+        /// Which snapshot.
+        wants: SnapshotWants,
+        /// Answered by the lane, with the relay's pid.
+        reply: Reply<Pid>,
+    },
+    /// See [`super::unsubscribe`].
+    Unsubscribe(SessionId),
+    /// See [`super::cast_presence`].
+    Presence {
+        /// Whose.
+        user: UserId,
+        /// As others see it.
+        presence: Option<Presence>,
+        /// Status by platform.
+        client_status: Map<String, Value>,
+    },
+    /// Take no more requests, and answer when everything taken is settled.
+    Drain(otp::From<()>),
+}

@@ -1,0 +1,13 @@
+//! Guilds that die, stores that fail, members that leave, and many who want the same at once: what
+//! was acknowledged is there once and was published once, what failed was not, and nobody sees what
+//! they may not.
+
+#![allow(clippy::unwrap_used)]
+
+mod world;
+mod faulty;
+
+mod deaths;
+mod stores;
+mod members;
+mod message_races;
