@@ -217,9 +217,8 @@ async fn run_dev(dev: Dev) -> anyhow::Result<()> {
         guild: true,
         users: dev.demo_users,
     };
-    let node = node::start(config, demo).await?;
-    // Before anything is printed: a script may send SIGTERM as soon as it has read the variables.
     let stops = Stops::listen()?;
+    let node = node::start(config, demo).await?;
     if dev.demo_users > 0 {
         write_tokens(&dev.data.join("demo-tokens.txt"), node.demo_tokens())?;
     }
@@ -281,11 +280,13 @@ async fn run_serve(serve: Serve) -> anyhow::Result<()> {
         config.storage = serve.storage;
     }
     telemetry::start_logging(&config.log, config.log_format)?;
+    let stops = Stops::listen()?;
     let node = node::start(config, Demo::default()).await?;
-    until_stopped(node, Stops::listen()?).await
+    until_stopped(node, stops).await
 }
 
-/// The signals that stop a node, from the moment it can be seen to serve.
+/// The signals that stop a node. Listened to before it starts, since one may come as soon as it can
+/// be seen to serve; one that comes earlier is followed when it does.
 struct Stops {
     interrupt: Signal,
     terminate: Signal,
