@@ -38,6 +38,8 @@ pub struct Config {
     pub replay_events_max: usize,
     /// Most sessions; further IDENTIFYs are refused.
     pub sessions_max: usize,
+    /// Sessions of one relay; a guild with more gets further relays.
+    pub relay_sessions_max: usize,
     /// Most open connections; further ones are refused.
     pub connections_max: usize,
     /// Snowflake worker number of this node (0–1023).
@@ -75,6 +77,7 @@ impl Default for Config {
             resume_window_seconds: 180,
             replay_events_max: 4_096,
             sessions_max: 100_000,
+            relay_sessions_max: chat::relay::RELAY_SESSIONS_MAX,
             connections_max: 100_000,
             worker: 0,
             drain_spread_ms: 1_000,
@@ -120,6 +123,10 @@ impl Config {
             self.worker
         );
         anyhow::ensure!(self.sessions_max > 0, "sessions_max: must be above 0");
+        anyhow::ensure!(
+            self.relay_sessions_max > 0,
+            "relay_sessions_max: must be above 0"
+        );
         anyhow::ensure!(self.connections_max > 0, "connections_max: must be above 0");
         anyhow::ensure!(
             self.replay_events_max > 0,

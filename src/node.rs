@@ -103,6 +103,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         resume_window: Duration::from_secs(config.resume_window_seconds),
         replay_events_max: config.replay_events_max,
         sessions_max: config.sessions_max,
+        relay_sessions_max: config.relay_sessions_max,
         worker: config.worker,
     };
     let chat = Chat::start(actors, data.clone(), blobs, chat_config)

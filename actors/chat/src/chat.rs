@@ -38,6 +38,8 @@ pub struct ChatConfig {
     pub replay_events_max: usize,
     /// Most sessions on this node; more are refused.
     pub sessions_max: usize,
+    /// Sessions of one relay; a guild with more gets further relays.
+    pub relay_sessions_max: usize,
     /// Snowflake worker number of this node (0–1023).
     pub worker: u16,
 }
@@ -49,6 +51,7 @@ impl Default for ChatConfig {
             resume_window: Duration::from_secs(180),
             replay_events_max: 4_096,
             sessions_max: 100_000,
+            relay_sessions_max: crate::relay::RELAY_SESSIONS_MAX,
             worker: 0,
         }
     }

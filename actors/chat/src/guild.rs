@@ -395,7 +395,7 @@ impl GuildServer {
     }
 
     fn is_full(&self) -> bool {
-        self.lane.mailbox_len() >= lane::DEPTH_MAX || self.family.relay().is_full()
+        self.lane.mailbox_len() >= lane::DEPTH_MAX || self.family.relays().is_full()
     }
 
     /// Why [`Self::ready`] said no.
@@ -435,7 +435,7 @@ impl GuildServer {
                     });
                 }
                 Effect::Show(channel, message) => steps.push(lane::Step::Show(channel, message)),
-                Effect::Views(views) => steps.push(lane::Step::Order(Order::Views(views))),
+                Effect::Views(views) => steps.push(lane::Step::Order(Order::Views(views.into()))),
                 Effect::Remove(user) => steps.push(lane::Step::Order(Order::Remove(user))),
                 Effect::Clear(channels) => {
                     steps.push(lane::Step::Order(Order::Clear));

@@ -6,13 +6,13 @@
 //!                    roster, by class                   └─ Joined, Left, Lost ─▶ Session
 //! ```
 //!
-//! * Started by the guild's family supervisor ([`RelayHandle::args`], [`RelayHandle::options`]).
+//! * Started by the supervisor of the guild's relays ([`Relays::describe`]).
 //! * When it dies, the list of orders, the roster and the batch at hand survive in the handle; its
 //!   successor goes on where it was, and no session notices. Only if it died in the middle of an
 //!   order, or if events were lost before they came here (the list overflowed, the lane died), does
 //!   the successor send every session [`session::Message::Lost`]: it tells its client op 9 with
-//!   `d: false` and ends. Never a silent gap. When the whole family ends, sessions learn it from
-//!   their monitor on its supervisor ([`RelayHandle::anchor`]).
+//!   `d: false` and ends. Never a silent gap. When that supervisor ends, sessions learn it from
+//!   their monitor on it ([`RelayHandle::anchor`]).
 //! * It calls nobody; it casts to sessions and appends to their outboxes.
 //! * Each event is decided once per class of sessions (`relay/class.rs`). From
 //!   [`PARALLEL_SESSIONS_MIN`] sessions on a batch is walked by as many tasks as there are workers.
@@ -28,7 +28,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use model::event::Encoded;
 use model::intents::Intents;
 use model::{GuildId, UserId};
-use otp::{Context, ExitReason, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef};
+use otp::{
+    Context, ExitReason, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef, SupervisorRef,
+};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -37,10 +39,13 @@ use crate::session::{self, Session};
 
 mod class;
 mod meters;
+mod relays;
 mod roster;
 mod view;
 
 use meters::Meters;
+use relays::Homes;
+pub use relays::{RELAY_RESTART_PERIOD, RELAY_RESTARTS_MAX, RELAY_SESSIONS_MAX, Relays};
 use roster::{Batch, Roster, SLICES, Slice};
 pub use view::View;
 
@@ -103,7 +108,7 @@ pub enum Order {
     /// A session listens no more.
     Unsubscribe(SessionId),
     /// Users see something else from here on: nothing of a channel they lost comes after this.
-    Views(Vec<(UserId, Arc<View>)>),
+    Views(Arc<[(UserId, Arc<View>)]>),
     /// All sessions of the user leave (kick, ban, leave).
     Remove(UserId),
     /// All sessions leave (the guild was deleted).
@@ -120,11 +125,14 @@ pub struct RelayHandle {
 
 struct Shared {
     guild: GuildId,
+    /// Among the relays of the guild.
+    number: usize,
+    homes: Arc<Homes>,
     waiting: Mutex<Waiting>,
     /// The running process; a dead one until its successor has started.
     server: Mutex<Option<ServerRef<Relay>>>,
     /// See [`RelayHandle::anchor`].
-    anchor: Mutex<Option<Pid>>,
+    anchor: Mutex<Option<(Node, Pid)>>,
     /// Locked by the relay alone, and never while it waits.
     roster: Mutex<Roster>,
     /// Events may have been lost on the way here.
@@ -160,10 +168,17 @@ impl std::fmt::Debug for RelayHandle {
 }
 
 impl RelayHandle {
-    /// The way to the relay of `guild`, which is yet to be started with [`RelayHandle::args`].
+    /// The way to the only relay of `guild`, which is yet to be started with
+    /// [`RelayHandle::args`]. For more than one: [`Relays`].
     pub fn new(guild: GuildId) -> Self {
+        Self::numbered(guild, 0, Arc::default())
+    }
+
+    fn numbered(guild: GuildId, number: usize, homes: Arc<Homes>) -> Self {
         let shared = Shared {
             guild,
+            number,
+            homes,
             waiting: Mutex::default(),
             server: Mutex::new(None),
             anchor: Mutex::new(None),
@@ -185,7 +200,8 @@ impl RelayHandle {
 
     /// How it is started.
     pub fn options(&self) -> Options {
-        Options::new().label(format!("relay {}", self.shared.guild))
+        let Shared { guild, number, .. } = &*self.shared;
+        Options::new().label(format!("relay {number} of {guild}"))
     }
 
     /// Hands orders over, to be carried out in this order; wakes the relay if it sleeps. Returns
@@ -223,7 +239,19 @@ impl RelayHandle {
     /// relay takes the order then, either it serves the session, or the session learns that it
     /// does not.
     pub fn anchor(&self) -> Option<Pid> {
-        *self.shared.anchor.lock()
+        self.shared.anchor.lock().as_ref().map(|(_, pid)| *pid)
+    }
+
+    /// The supervisor of the relay, once it has started under one.
+    fn supervisor(&self) -> Option<SupervisorRef> {
+        let anchor = self.shared.anchor.lock();
+        let (node, pid) = anchor.as_ref()?;
+        SupervisorRef::from_pid(node, *pid)
+    }
+
+    /// Its number among the relays of the guild.
+    fn number(&self) -> usize {
+        self.shared.number
     }
 
     /// Says that events may have been lost on the way here: the relay that starts next sends all
@@ -298,7 +326,8 @@ impl GenServer for Relay {
     async fn init(args: RelayArgs, ctx: &mut Context<Self>) -> Init<Self> {
         let shared = args.handle.shared;
         *shared.server.lock() = Some(ctx.self_ref());
-        *shared.anchor.lock() = Some(ctx.parent().unwrap_or(ctx.pid()));
+        let anchor = ctx.parent().unwrap_or(ctx.pid());
+        *shared.anchor.lock() = Some((ctx.node().clone(), anchor));
         let relay = Self { shared };
         relay.take_over(ctx);
         // A predecessor may have left orders, and its wake-up died with it.
@@ -348,10 +377,11 @@ impl Relay {
         drop(waiting);
         let gap = shared.gap.swap(false, Ordering::AcqRel);
         if gap || overflowed || roster.is_broken() {
-            let lost = roster.clear();
-            roster.change_hands();
-            roster.mend();
+            let lost = roster.reset();
             shared.meters.subscriptions.decrement(lost.len() as f64);
+            for one in &lost {
+                shared.homes.leave(&one.id, shared.number);
+            }
             for pid in lost.iter().map(|one| one.pid).chain(stranded) {
                 self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
             }
@@ -386,10 +416,10 @@ impl Relay {
                     self.forget(roster, &id, ctx);
                 }
                 Order::Views(views) => {
-                    for (user, view) in views {
-                        for id in roster.of(user) {
+                    for (user, view) in &*views {
+                        for id in roster.of(*user) {
                             self.catch_up(roster, &id, &batch);
-                            roster.set_view(&id, &view);
+                            roster.set_view(&id, view);
                         }
                     }
                 }
@@ -444,7 +474,10 @@ impl Relay {
         roster.delivered();
         self.shared.meters.classes.record(roster.classes() as f64);
         for id in closed {
-            self.forget(&mut roster, &id, ctx);
+            if let Some(pid) = self.forget(&mut roster, &id, ctx) {
+                // Nothing to one that has ended; one that cannot go on has to.
+                self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
+            }
         }
     }
 
@@ -466,6 +499,7 @@ impl Relay {
         let appended = subscriber.outbox.append_many(wanted);
         if appended.closed {
             self.forget(roster, &subscriber.id, ctx);
+            self.shared.homes.leave(&subscriber.id, self.shared.number);
             return;
         }
         self.shared
@@ -478,6 +512,7 @@ impl Relay {
                 relay: anchor,
             }
         });
+        self.shared.homes.enter(&subscriber.id, self.shared.number);
         let monitor = ctx.monitor(subscriber.pid);
         if let Some(old) = roster.watched_by(subscriber.id.clone(), monitor) {
             ctx.demonitor(old, true);
@@ -514,6 +549,7 @@ impl Relay {
 
     fn forget(&self, roster: &mut Roster, id: &SessionId, ctx: &mut Context<Self>) -> Option<Pid> {
         let subscriber = roster.remove(id)?;
+        self.shared.homes.leave(id, self.shared.number);
         if let Some(monitor) = roster.unwatch(id) {
             ctx.demonitor(monitor, true);
         }

@@ -61,6 +61,19 @@ impl World {
     async fn post(&self, content: &str) {
         post(&self.chat, &self.owner, self.channel, content).await;
     }
+
+    /// Kills the process with this label, once there is one.
+    async fn kill(&self, label: &str) {
+        let node = self.chat.node();
+        let find = || {
+            let mut all = node.processes().into_iter();
+            all.find(|process| process.label.as_deref() == Some(label))
+        };
+        eventually!(find().is_some());
+        let Some(process) = find() else { return };
+        node.exit(process.pid, ExitReason::Kill);
+        eventually!(!node.is_alive(process.pid));
+    }
 }
 
 async fn post(chat: &Chat, author: &Account, channel: ChannelId, content: &str) {
@@ -325,18 +338,26 @@ async fn who_joins_gets_the_guild_and_who_is_kicked_loses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_relay_invalidates_its_sessions() {
+async fn a_relay_that_dies_is_not_noticed() {
+    let world = World::new(ChatConfig::default()).await;
+    let (_attached, recorder) = enter(&world.chat, login_of(&world.member), 1).await;
+    let mut due = Vec::new();
+    for round in 0..10 {
+        world.kill(&format!("relay 0 of {}", world.guild)).await;
+        due.push(round.to_string());
+        world.post(&round.to_string()).await;
+    }
+    eventually!(texts(&recorder) == due);
+    assert_gapless(&recorder.numbers(), 1);
+    assert_eq!(recorder.closes(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_lane_invalidates_the_sessions() {
     let world = World::new(ChatConfig::default()).await;
     let (attached, recorder) = enter(&world.chat, login_of(&world.member), 1).await;
     let id = attached.session_id().to_owned();
-    let relay = world
-        .chat
-        .node()
-        .processes()
-        .into_iter()
-        .find(|process| process.label.as_deref() == Some(&*format!("relay {}", world.guild)))
-        .expect("the guild has a relay");
-    world.chat.node().exit(relay.pid, ExitReason::Kill);
+    world.kill(&format!("lane {}", world.guild)).await;
     eventually!(recorder.closes() == [Close::InvalidSession { resumable: false }]);
     eventually!(session::count(&world.chat) == 0);
     let resumed = session::resume(&world.chat, &world.member, &id, 1, Recorder::new()).await;

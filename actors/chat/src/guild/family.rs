@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! guilds (dynamic supervisor) ─┬─ family 7 (rest for one) ─┬─ lane 7
-//!                              │                           ├─ relay 7
+//!                              │                           ├─ relays of 7 (one for one) ─ relay 0, …
 //!                              ├─ family 8 …               └─ guild 7
 //! ```
 //!
-//! Rest for one, in this order: a guild that dies takes nobody along; a relay that dies takes the
-//! guild along, which loads again; a lane that dies may have lost events, so the relay must go too
-//! (its sessions are told so). When the guild ends by itself (it was deleted) the family ends.
+//! Rest for one, in this order: a guild that dies takes nobody along, nor does a relay; relays that
+//! die again and again take the guild along, which loads again; a lane that dies may have lost
+//! events, so the relays must go too (their sessions are told so). When the guild ends by itself
+//! (it was deleted) the family ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,7 @@ use super::lane::{self, Lane, LaneArgs};
 use super::{GuildArgs, GuildServer, MAILBOX_MAX};
 use crate::chat::Chat;
 use crate::error::{ChatError, Result};
-use crate::relay::{Relay, RelayHandle};
+use crate::relay::Relays;
 
 /// Name of the supervisor of all families.
 pub const SUPERVISOR: &str = "guilds";
@@ -50,7 +51,7 @@ pub const RESTART_PERIOD: Duration = Duration::from_secs(10);
 /// What the processes of one guild share, and what outlives each of them.
 pub struct Family {
     guild: GuildId,
-    relay: RelayHandle,
+    relays: Relays,
     lane: Mutex<Option<ServerRef<Lane>>>,
     /// Loads of the guild so far.
     generation: AtomicU64,
@@ -62,10 +63,10 @@ pub struct Family {
 }
 
 impl Family {
-    fn new(guild: GuildId) -> Self {
+    fn new(guild: GuildId, relay_sessions_max: usize) -> Self {
         Self {
             guild,
-            relay: RelayHandle::new(guild),
+            relays: Relays::new(guild, relay_sessions_max),
             lane: Mutex::new(None),
             generation: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -77,8 +78,8 @@ impl Family {
         self.guild
     }
 
-    pub(crate) fn relay(&self) -> &RelayHandle {
-        &self.relay
+    pub(crate) fn relays(&self) -> &Relays {
+        &self.relays
     }
 
     pub(crate) fn lane(&self) -> Option<ServerRef<Lane>> {
@@ -88,7 +89,7 @@ impl Family {
     pub(crate) fn lane_is(&self, lane: ServerRef<Lane>) {
         if self.lane.lock().replace(lane).is_some() {
             // What its predecessor had not settled is published by nobody.
-            self.relay.lost_events();
+            self.relays.lost_events();
         }
     }
 
@@ -245,7 +246,7 @@ impl Guilds {
         let inner = &self.inner;
         let supervisor = DynamicSupervisorRef::whereis(&inner.node, SUPERVISOR);
         let supervisor = supervisor.ok_or(ChatError::Unavailable)?;
-        let family = Arc::new(Family::new(guild));
+        let family = Arc::new(Family::new(guild, chat.config().relay_sessions_max));
         let (chat, guilds) = (chat.clone(), inner.directory.registry().clone());
         let families = inner.families.clone();
         let spec = ChildSpec::supervisor("family", move || describe(&chat, &family, &guilds))
@@ -281,9 +282,10 @@ fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Su
             options.mailbox_max(lane::DEPTH_MAX + lane::DEPTH_SLACK)
         })
     };
-    let relay = {
-        let (args, options) = (family.relay.clone(), family.relay.clone());
-        ChildSpec::worker::<Relay>("relay", move || args.args()).options(move || options.options())
+    let relays = {
+        let relays = family.relays.clone();
+        ChildSpec::supervisor("relays", move || relays.describe())
+            .options(move || Options::new().label(format!("relays of {guild}")))
     };
     let server = {
         let (chat, family, guilds) = (chat.clone(), Arc::clone(family), guilds.clone());
@@ -304,6 +306,6 @@ fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Su
         .intensity(FAMILY_RESTARTS_MAX, RESTART_PERIOD)
         .auto_shutdown(AutoShutdown::AnySignificant)
         .child(lane)
-        .child(relay)
+        .child(relays)
         .child(server)
 }

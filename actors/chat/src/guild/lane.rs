@@ -282,18 +282,18 @@ impl Lane {
             }
         }
         match settle {
-            Settle::Nothing => self.family.relay().deliver(orders),
+            Settle::Nothing => self.family.relays().deliver(orders),
             Settle::Answer { reply, answer, .. } => {
                 reply.send(match shown {
                     Some(found) => found.map(|message| Answer::Message(Box::new(message))),
                     None => Ok(*answer),
                 });
-                self.family.relay().deliver(orders);
+                self.family.relays().deliver(orders);
             }
             // The pid is read before the order is handed over, see the relay.
-            Settle::Subscribed(reply) => match self.family.relay().anchor() {
+            Settle::Subscribed(reply) => match self.family.relays().anchor() {
                 Some(pid) => {
-                    self.family.relay().deliver(orders);
+                    self.family.relays().deliver(orders);
                     reply.send(Ok(pid));
                 }
                 None => reply.send(Err(ChatError::Unavailable)),

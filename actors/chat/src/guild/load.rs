@@ -44,8 +44,8 @@ impl GuildServer {
                 if self.generation > 1 {
                     // What the relay was told may never have become durable.
                     self.family
-                        .relay()
-                        .deliver(vec![Order::Views(state.views())]);
+                        .relays()
+                        .deliver(vec![Order::Views(state.views().into())]);
                 }
                 self.phase = Phase::Running(Box::new(state));
             }

@@ -36,9 +36,14 @@ struct Entry {
     subscriber: Subscriber,
     class: ClassId,
     view: Arc<View>,
-    /// Events of this relay it has been given, or was not meant to get.
+    /// Events of this relay it has been given, or was not meant to get; [`UNKNOWN`] while it is
+    /// being given some.
     cursor: u64,
 }
+
+/// The cursor of a session that was being given events when something panicked: it may have them
+/// or not, and cannot go on.
+const UNKNOWN: u64 = u64::MAX;
 
 /// Entries that are walked together.
 #[derive(Debug, Default)]
@@ -104,7 +109,8 @@ impl Entry {
         let end = first + events.len() as u64;
         // It is never behind the batch at hand, and may be ahead of its beginning.
         let had = self.cursor.saturating_sub(first).min(end - first) as usize;
-        self.cursor = self.cursor.max(end);
+        let then = self.cursor.max(end);
+        self.cursor = UNKNOWN;
         let subscriber = &self.subscriber;
         let mut wanted = events[had..].iter().filter_map(|event| {
             if !reaches(&event.audience, subscriber.user, &self.view) {
@@ -112,34 +118,45 @@ impl Entry {
             }
             Some((event, event.body_for(subscriber.user, subscriber.intents)?))
         });
-        match wanted.next() {
+        let appended = match wanted.next() {
             // Most sessions are not meant by most events: they cost no lock.
             None => Appended::default(),
             Some(first) => subscriber
                 .outbox
                 .append_many(std::iter::once(first).chain(wanted)),
-        }
+        };
+        self.cursor = then;
+        appended
     }
 
     /// Gives it the whole batch.
     fn give(&mut self, batch: &Batch) -> Appended {
+        if self.cursor == UNKNOWN {
+            return Appended {
+                closed: true,
+                ..Appended::default()
+            };
+        }
         let apart = !batch.apart.is_empty() && batch.apart.contains(&self.subscriber.user);
         if self.cursor != batch.first || apart {
             return self.catch_up(&batch.events, batch.first);
         }
-        self.cursor += batch.events.len() as u64;
-        match batch.portions.get(self.class) {
+        self.cursor = UNKNOWN;
+        let appended = match batch.portions.get(self.class) {
             Some(portion) if !portion.events.is_empty() => {
                 self.subscriber.outbox.append_portion(portion)
             }
             _ => Appended::default(),
-        }
+        };
+        self.cursor = batch.first + batch.events.len() as u64;
+        appended
     }
 }
 
 impl Slice {
     /// Gives the next [`SESSIONS_PER_SLICE`] sessions from `from` on the batch; where to go on, or
-    /// `None` at the end. Giving it again does nothing. Closed sessions are noted in `closed`.
+    /// `None` at the end. Giving it again does nothing. Sessions that are closed or cannot go on are
+    /// noted in `closed`.
     pub(super) fn give(
         &mut self,
         from: usize,
@@ -340,10 +357,11 @@ impl Roster {
         self.broken
     }
 
-    /// Takes everyone out.
-    pub(super) fn clear(&mut self) -> Vec<Subscriber> {
-        self.delivering = None;
-        let ids = self.ids();
-        ids.iter().filter_map(|id| self.remove(id)).collect()
+    /// Begins anew, whatever state it is in; those who listened.
+    pub(super) fn reset(&mut self) -> Vec<Subscriber> {
+        let Self { slices, .. } = std::mem::take(self);
+        let entries = |slice: Arc<Mutex<Slice>>| std::mem::take(&mut slice.lock().entries);
+        let entries = slices.into_iter().flat_map(entries);
+        entries.map(|entry| entry.subscriber).collect()
     }
 }

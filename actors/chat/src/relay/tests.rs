@@ -17,7 +17,7 @@ use super::*;
 use crate::session::recorder::Recorder;
 use crate::session::replay::ReplayLimits;
 
-const GUILD: GuildId = Id::new(1);
+pub(super) const GUILD: GuildId = Id::new(1);
 
 struct Fixture {
     node: Node,
@@ -27,13 +27,13 @@ struct Fixture {
     probe: Probe,
 }
 
-struct Listener {
-    subscriber: Subscriber,
+pub(super) struct Listener {
+    pub(super) subscriber: Subscriber,
     recorder: Arc<Recorder>,
 }
 
 impl Listener {
-    fn new(id: &str, user: UserId, intents: Intents, pid: Pid) -> Self {
+    pub(super) fn new(id: &str, user: UserId, intents: Intents, pid: Pid) -> Self {
         let outbox = Arc::new(Outbox::new(ReplayLimits::default(), Gauge::noop()));
         let recorder = Recorder::new();
         outbox
@@ -51,7 +51,7 @@ impl Listener {
         }
     }
 
-    fn subscribe(&self, channels: &[u64]) -> Order {
+    pub(super) fn subscribe(&self, channels: &[u64]) -> Order {
         Order::Subscribe {
             subscriber: self.subscriber.clone(),
             view: view(channels),
@@ -60,7 +60,7 @@ impl Listener {
     }
 
     /// The data of what came after READY.
-    fn heard(&self) -> Vec<String> {
+    pub(super) fn heard(&self) -> Vec<String> {
         let received = self.recorder.received();
         received[1..]
             .iter()
@@ -69,7 +69,7 @@ impl Listener {
     }
 }
 
-fn user(id: u64) -> UserId {
+pub(super) fn user(id: u64) -> UserId {
     Id::new(id)
 }
 
@@ -91,7 +91,7 @@ fn event(name: &'static str, audience: Audience, data: &str) -> Arc<Encoded> {
     ))
 }
 
-fn publish(audience: Audience, data: &str) -> Order {
+pub(super) fn publish(audience: Audience, data: &str) -> Order {
     Order::Publish(event("TEST", audience, data))
 }
 
@@ -135,7 +135,7 @@ async fn nothing_of_a_lost_channel_comes_after_the_fence() {
         ann.subscribe(&[7]),
         bob.subscribe(&[7]),
         in_channel(7, "before"),
-        Order::Views(vec![(user(1), view(&[8]))]),
+        Order::Views([(user(1), view(&[8]))].into()),
         in_channel(7, "hidden"),
         in_channel(8, "gained"),
         publish(Audience::Guild, "end"),
@@ -515,7 +515,7 @@ proptest! {
                             here.remove(&session);
                         }
                         Step::View(id, channels) => {
-                            orders.push(Order::Views(vec![(user(id), view(&channels))]));
+                            orders.push(Order::Views([(user(id), view(&channels))].into()));
                             for (session, view) in &mut here {
                                 if user_of(*session) == id {
                                     *view = channels.iter().copied().collect();
