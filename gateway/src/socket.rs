@@ -184,13 +184,7 @@ async fn run(
 ) {
     let _open = Open::new();
     let compression = query.map_or(compression::Mode::None, |query| query.compression);
-    let compressor = match Compressor::new(compression) {
-        Ok(compressor) => compressor,
-        Err(error) => {
-            tracing::error!(%error, "no compressor, connection refused");
-            return;
-        }
-    };
+    let compressor = Compressor::new(compression);
     let shared = Arc::clone(&context.sockets().shared);
     let writer = Arc::new(SocketWriter::new(sink, compressor, shared));
     let reader = Reader::new(source, ahead);

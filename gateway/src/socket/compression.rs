@@ -1,51 +1,37 @@
 //! Compression of what is sent, per connection (Discord docs, Gateway, "Encoding and Compression").
 //!
 //! ```text
-//! zlib-stream   78 9c, then per message:  [stored: head][deflate: body, from the cache][sync]
-//! zstd-stream   one frame per connection, one flushed block per message, own small window
+//! zlib-stream   78 9c, then per message:     [stored: head][deflate: body, shared][sync]
+//! zstd-stream   frame header, then per message: [raw block: head][blocks: body, shared]
 //! payload       one zlib stream per large message; small messages stay text
 //! ```
 //!
-//! The deflated body of an event refers to nothing before it, so it is made once and spliced into
+//! The compressed body of an event refers to nothing before it, so it is made once and spliced into
 //! every stream that gets the event: a compressed connection costs no memory and next to no time.
-//! zstd blocks cannot be made so with the stable interface; there each connection has an encoder,
-//! with a small window and a low level.
+//! What it costs is bytes, as no message can refer to the one before it. Both ways measured:
+//! `docs/adr/0006-shared-compression.md`.
+//!
+//! * An event for many is compressed once and kept for a while, see [`SHARED_KEPT_MAX`].
+//! * READY, GUILD_CREATE and whatever is larger than [`SHARED_BYTES_MAX`] is for one session: it is
+//!   compressed in the same way and not kept.
+//! * What is not a dispatch (HELLO, op 11) is a few bytes and sent as it is.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, FlushCompress, Status};
-use metrics::{Counter, counter};
-use parking_lot::Mutex;
-use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
-/// Deflated bodies kept for the next connection; the oldest one goes first. Counters
-/// `guildhall_gateway_deflate_cache_hits_total` and `…_misses_total`.
-pub const DEFLATED_KEPT_MAX: usize = 32;
+mod cache;
+mod deflate;
+mod zstandard;
 
-/// Largest body whose deflated form is kept, bytes; larger ones are for one session (GUILD_CREATE).
-pub const DEFLATED_KEPT_BYTES_MAX: usize = 32 * 1_024;
+pub(crate) use cache::SharedBodies;
+pub use cache::{SHARED_BYTES_MAX, SHARED_KEPT_MAX};
 
 /// Messages below this many bytes stay text under payload compression.
 pub const PAYLOAD_COMPRESS_MIN: usize = 4 * 1_024;
 
-/// zstd window: 2^13 bytes, some ten messages; what an encoder keeps in memory grows with it
-/// (measured: 133 KiB with 2^14 and the default table, 50 KiB with 2^12 and a small one).
-const ZSTD_WINDOW_LOG: u32 = 13;
-
-/// zstd hash table: 2^12 entries.
-const ZSTD_HASH_LOG: u32 = 12;
-
-/// zstd level: the cheapest one.
-const ZSTD_LEVEL: i32 = 1;
-
-/// Longest stored block of deflate.
-const STORED_MAX: usize = u16::MAX as usize;
-
-/// What a sync flush ends with: an empty stored block.
-const SYNC: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+/// How heads of dispatches begin that go to one session.
+const FOR_ONE: [&[u8]; 2] = [br#"{"t":"READY","#, br#"{"t":"GUILD_CREATE","#];
 
 /// Which compression a connection asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,221 +63,104 @@ impl Mode {
     }
 }
 
-/// The compressor of one connection.
+/// How a body is compressed, alone, so that it can be spliced into any stream of that kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Deflate blocks that end in a sync flush.
+    Deflate,
+    /// zstd blocks, none of them the last of its frame.
+    Zstd,
+}
+
+impl Form {
+    fn make(self, body: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Deflate => deflate::body(body),
+            Self::Zstd => zstandard::body(body),
+        }
+    }
+}
+
+/// The compressor of one connection: where its stream stands, nothing else.
+#[derive(Debug)]
 pub(crate) enum Compressor {
     /// Text.
     None,
     /// One deflate stream; whether it has begun.
     ZlibStream { begun: bool },
-    /// One zstd frame.
-    ZstdStream(Box<Encoder<'static>>),
+    /// One zstd frame; whether it has begun.
+    ZstdStream { begun: bool },
     /// Large messages one by one.
     Payload,
 }
 
 impl Compressor {
     /// For a connection that asked for `mode`.
-    ///
-    /// # Errors
-    /// When the zstd encoder cannot be made (no memory); refuse the connection.
-    pub(crate) fn new(mode: Mode) -> io::Result<Self> {
-        Ok(match mode {
+    pub(crate) fn new(mode: Mode) -> Self {
+        match mode {
             Mode::None => Self::None,
             Mode::ZlibStream => Self::ZlibStream { begun: false },
+            Mode::ZstdStream => Self::ZstdStream { begun: false },
             Mode::Payload => Self::Payload,
-            Mode::ZstdStream => {
-                let mut encoder = Encoder::new(ZSTD_LEVEL)?;
-                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
-                encoder.set_parameter(CParameter::HashLog(ZSTD_HASH_LOG))?;
-                encoder.set_parameter(CParameter::ContentSizeFlag(false))?;
-                Self::ZstdStream(Box::new(encoder))
-            }
-        })
+        }
     }
 
     /// Whether the stream has any compression by itself; payload compression asked for in IDENTIFY
     /// does not count.
     pub(crate) fn is_transport(&self) -> bool {
-        matches!(self, Self::ZlibStream { .. } | Self::ZstdStream(_))
+        matches!(self, Self::ZlibStream { .. } | Self::ZstdStream { .. })
     }
 
     /// Appends the compressed message `head ‖ body` to `out`; `false` when it stays text and
-    /// nothing was appended.
+    /// nothing was appended. In a zstd stream, spaces may come between the two.
     ///
     /// # Errors
-    /// When the encoder fails; the stream is then broken, cut the connection.
+    /// When the encoder fails; cut the connection.
     pub(crate) fn compress(
         &mut self,
         head: &[u8],
         body: &Bytes,
-        cache: &DeflateCache,
+        shared: &SharedBodies,
         out: &mut Vec<u8>,
     ) -> io::Result<bool> {
         match self {
             Self::None => Ok(false),
             Self::Payload if head.len() + body.len() < PAYLOAD_COMPRESS_MIN => Ok(false),
             Self::Payload => {
-                out.extend_from_slice(&zlib_whole(head, body)?);
+                out.extend_from_slice(&deflate::zlib_whole(head, body)?);
                 Ok(true)
             }
             Self::ZlibStream { begun } => {
                 if !std::mem::replace(begun, true) {
-                    out.extend_from_slice(&[0x78, 0x9c]);
+                    out.extend_from_slice(&deflate::STREAM_HEAD);
                 }
-                if !head.is_empty() {
-                    stored(head, out);
+                deflate::stored(head, out);
+                append_body(Form::Deflate, head, body, shared, out);
+                Ok(true)
+            }
+            Self::ZstdStream { begun } => {
+                if !std::mem::replace(begun, true) {
+                    out.extend_from_slice(&zstandard::STREAM_HEAD);
                 }
-                match body.is_empty() {
-                    true => out.extend_from_slice(&SYNC),
-                    false => out.extend_from_slice(&cache.deflated(body)?),
+                if body.len() < zstandard::COMPRESS_MIN {
+                    zstandard::raw(&[head, body].concat(), out);
+                } else {
+                    zstandard::raw(head, out);
+                    append_body(Form::Zstd, head, body, shared, out);
                 }
                 Ok(true)
             }
-            Self::ZstdStream(encoder) => {
-                zstd_run(encoder, head, out)?;
-                zstd_run(encoder, body, out)?;
-                zstd_flush(encoder, out)?;
-                Ok(true)
-            }
         }
     }
 }
 
-/// Deflated bodies, so that an event for many is deflated once.
-pub(crate) struct DeflateCache {
-    kept: Mutex<VecDeque<(Bytes, Bytes)>>,
-    hits: Counter,
-    misses: Counter,
-}
-
-impl DeflateCache {
-    /// Empty.
-    pub(crate) fn new() -> Self {
-        Self {
-            kept: Mutex::new(VecDeque::with_capacity(DEFLATED_KEPT_MAX)),
-            hits: counter!("guildhall_gateway_deflate_cache_hits_total"),
-            misses: counter!("guildhall_gateway_deflate_cache_misses_total"),
-        }
+/// Appends the compressed body: from what is shared, or made for this one session.
+fn append_body(form: Form, head: &[u8], body: &Bytes, shared: &SharedBodies, out: &mut Vec<u8>) {
+    let for_one = head.is_empty() || FOR_ONE.iter().any(|event| head.starts_with(event));
+    match for_one || body.len() > SHARED_BYTES_MAX {
+        true => out.extend_from_slice(&form.make(body)),
+        false => shared.append(form, body, out),
     }
-
-    /// `body` as deflate blocks that refer to nothing before them and end in a sync flush.
-    fn deflated(&self, body: &Bytes) -> io::Result<Bytes> {
-        if body.len() > DEFLATED_KEPT_BYTES_MAX {
-            return deflate(body).map(Bytes::from);
-        }
-        // The same memory is the same body: what is kept here cannot be freed and used again.
-        let same =
-            |kept: &Bytes| std::ptr::eq(kept.as_ptr(), body.as_ptr()) && kept.len() == body.len();
-        let found = {
-            let kept = self.kept.lock();
-            kept.iter()
-                .rev()
-                .find(|(whole, _)| same(whole))
-                .map(|(_, deflated)| deflated.clone())
-        };
-        if let Some(deflated) = found {
-            self.hits.increment(1);
-            return Ok(deflated);
-        }
-        self.misses.increment(1);
-        let deflated = Bytes::from(deflate(body)?);
-        let mut kept = self.kept.lock();
-        if kept.len() >= DEFLATED_KEPT_MAX {
-            kept.pop_front();
-        }
-        kept.push_back((body.clone(), deflated.clone()));
-        Ok(deflated)
-    }
-}
-
-/// Appends `bytes` as stored deflate blocks; the stream must be at a byte boundary.
-fn stored(bytes: &[u8], out: &mut Vec<u8>) {
-    for block in bytes.chunks(STORED_MAX) {
-        let length = block.len() as u16;
-        out.push(0);
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(block);
-    }
-}
-
-thread_local! {
-    /// A raw deflate compressor per thread: making one allocates a few hundred kilobytes.
-    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(6), false));
-}
-
-/// Raw deflate of `bytes` alone, ending in a sync flush.
-fn deflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    DEFLATE.with_borrow_mut(|compress| {
-        compress.reset();
-        let mut out = Vec::with_capacity(bytes.len() / 2 + 64);
-        run(compress, bytes, FlushCompress::Sync, &mut out)?;
-        Ok(out)
-    })
-}
-
-/// A whole zlib stream of `head ‖ body`.
-fn zlib_whole(head: &[u8], body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compress = Compress::new(Compression::new(6), true);
-    let mut out = Vec::with_capacity((head.len() + body.len()) / 2 + 64);
-    run(&mut compress, head, FlushCompress::None, &mut out)?;
-    run(&mut compress, body, FlushCompress::Finish, &mut out)?;
-    Ok(out)
-}
-
-/// Compresses all of `input` with `flush` at its end.
-fn run(
-    compress: &mut Compress,
-    mut input: &[u8],
-    flush: FlushCompress,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
-    loop {
-        if out.capacity() - out.len() < 64 {
-            out.reserve(out.len().max(256));
-        }
-        let before = compress.total_in();
-        let status = compress
-            .compress_vec(input, out, flush)
-            .map_err(io::Error::other)?;
-        let taken = usize::try_from(compress.total_in() - before).unwrap_or(input.len());
-        input = &input[taken..];
-        // A flush is complete when room is left over (zlib.h, deflate).
-        let room = out.capacity() > out.len();
-        match (flush, status) {
-            (_, Status::StreamEnd) => return Ok(()),
-            (FlushCompress::Finish, _) => {}
-            _ if input.is_empty() && room => return Ok(()),
-            _ => {}
-        }
-    }
-}
-
-/// Free room given to the zstd encoder at a time, bytes.
-const ZSTD_STEP: usize = 512;
-
-fn zstd_run(encoder: &mut Encoder<'static>, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let mut input = InBuffer::around(bytes);
-    while input.pos() < bytes.len() {
-        zstd_step(out, |space| encoder.run(&mut input, space))?;
-    }
-    Ok(())
-}
-
-fn zstd_flush(encoder: &mut Encoder<'static>, out: &mut Vec<u8>) -> io::Result<()> {
-    while zstd_step(out, |space| encoder.flush(space))? > 0 {}
-    Ok(())
-}
-
-/// Gives `work` room behind what `out` holds.
-fn zstd_step(
-    out: &mut Vec<u8>,
-    work: impl FnOnce(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
-) -> io::Result<usize> {
-    out.reserve(ZSTD_STEP);
-    let position = out.len();
-    let mut space = OutBuffer::around_pos(out, position);
-    work(&mut space)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod session;
 
 pub(crate) use session::SessionTransport;
 
-use super::compression::{Compressor, DeflateCache};
+use super::compression::{Compressor, SharedBodies};
 use super::frame::{FrameHead, Kind};
 
 /// Most bytes that wait for a slow reader. A dispatch that finds so many waiting is refused with
@@ -59,7 +59,7 @@ const FLUSH_PIECES: usize = 64;
 
 /// What all connections share for writing.
 pub(crate) struct Shared {
-    cache: DeflateCache,
+    bodies: SharedBodies,
     frames: Counter,
     bytes: Counter,
     overruns: Counter,
@@ -70,7 +70,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new() -> Self {
         Self {
-            cache: DeflateCache::new(),
+            bodies: SharedBodies::new(),
             frames: counter!("guildhall_gateway_frames_sent_total"),
             bytes: counter!("guildhall_gateway_bytes_sent_total"),
             overruns: counter!("guildhall_gateway_queue_overruns_total"),
@@ -330,7 +330,7 @@ impl SocketWriter {
             message.clear();
             match state
                 .compressor
-                .compress(head, body, &self.shared.cache, &mut message)
+                .compress(head, body, &self.shared.bodies, &mut message)
             {
                 Ok(true) => {
                     self.shared

@@ -50,7 +50,7 @@ fn read_counting(
 ) -> Vec<Received> {
     let writer = SocketWriter::new(
         Sink::Gone,
-        Compressor::new(Mode::None).unwrap(),
+        Compressor::new(Mode::None),
         Arc::new(Shared::new()),
     );
     let source = Pieces {

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 fn writer(sink: Sink, mode: Mode) -> Arc<SocketWriter> {
-    let compressor = Compressor::new(mode).unwrap();
+    let compressor = Compressor::new(mode);
     Arc::new(SocketWriter::new(sink, compressor, Arc::new(Shared::new())))
 }
 
