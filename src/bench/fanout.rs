@@ -17,6 +17,7 @@ mod receiver;
 mod server;
 mod tally;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -70,6 +71,10 @@ pub(crate) struct FanoutArgs {
     /// Storage engine of the node: `fjall` (every message is synced to disk) or `memory`.
     #[arg(long, value_enum, default_value_t = Storage::Fjall)]
     storage: Storage,
+    /// Measure this program instead of a node. It is started with `--demo-users N --data DIRECTORY`,
+    /// has to write the tokens there and print what `guildhall dev --print-env` prints.
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
     /// Do not keep node and clients on processors of their own.
     #[arg(long)]
     no_pin: bool,
@@ -107,7 +112,11 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
     // Asked before this process is kept on one of them.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let sessions = args.sessions as usize;
-    let server = Server::start(sessions, args.storage == Storage::Memory, !args.no_pin).await?;
+    let server = match &args.server {
+        Some(program) => server::other(program),
+        None => server::node(args.storage == Storage::Memory),
+    };
+    let server = Server::start(server?, sessions, !args.no_pin).await?;
     let rss_before = server.resident_bytes()?;
 
     eprintln!("connecting {sessions} sessions …");
@@ -134,10 +143,12 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
     let duration = Duration::from_secs(u64::from(args.seconds));
     let began = Instant::now();
     let cpu_began = server.cpu()?;
+    let clients_began = server::cpu(std::process::id())?;
     let published = publisher::run(publishers, &tally, args.rate, duration).await?;
     let complete = tally.wait_complete(published.count, DEADLINE).await;
     let seconds = began.elapsed().as_secs_f64();
     let cpu = server.cpu()?.since(cpu_began);
+    let clients = server::cpu(std::process::id())?.since(clients_began);
     let rss_after = server.resident_bytes()?;
 
     tally.stopping.store(true, Ordering::Release);
@@ -177,6 +188,7 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
             "seconds_per_million_deliveries": round(per_million(cpu.total)),
             "user_seconds_per_million_deliveries": round(per_million(cpu.user)),
         },
+        "clients_cpu": {"share_of_one_core": round(clients.total / seconds)},
         "latency_ms": tally.latency.to_json(),
         "last_receiver_latency_ms": tally.last_latency.to_json(),
         "acknowledged_ms": published.acknowledged.to_json(),
@@ -223,6 +235,7 @@ fn conditions(args: &FanoutArgs, processors: usize) -> Value {
         .unwrap_or("");
     json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "server": args.server.as_ref().map_or("guildhall dev".into(), |program| program.to_string_lossy()),
         "optimised": !cfg!(debug_assertions),
         "kernel": read("/proc/sys/kernel/osrelease"),
         "processor": processor.trim_start_matches([' ', '\t', ':']),

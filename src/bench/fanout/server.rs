@@ -1,4 +1,5 @@
-//! The measured node: this program again, as a child process, and what the kernel says about it.
+//! The measured server: this program again or another one, as a child process, and what the kernel
+//! says about it.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -41,32 +42,49 @@ impl Cpu {
     }
 }
 
+/// A node of this program.
+///
+/// # Errors
+/// When the program cannot be found.
+pub(crate) fn node(in_memory: bool) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["dev", "--listen", "127.0.0.1:0", "--print-env"]);
+    command.args(["--rate-limits", "off"]);
+    if in_memory {
+        command.args(["--storage", "memory:"]);
+    }
+    Ok(command)
+}
+
+/// Another program.
+///
+/// # Errors
+/// When there is none at that path.
+pub(crate) fn other(program: &Path) -> anyhow::Result<Command> {
+    let program = program
+        .canonicalize()
+        .with_context(|| format!("no server at {}", program.display()))?;
+    Ok(Command::new(program))
+}
+
 impl Server {
-    /// Starts a node with `users` people in its demo guild.
+    /// Starts `command` with `users` people in its demo guild.
     ///
     /// # Errors
     /// When it does not come up.
-    pub(crate) async fn start(users: usize, in_memory: bool, pin: bool) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        mut command: Command,
+        users: usize,
+        pin: bool,
+    ) -> anyhow::Result<Self> {
         let directory =
             std::env::temp_dir().join(format!("guildhall-bench-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([
-            "dev",
-            "--listen",
-            "127.0.0.1:0",
-            "--print-env",
-            "--rate-limits",
-            "off",
-        ]);
         command
             .arg("--demo-users")
             .arg(users.to_string())
             .arg("--data")
             .arg(&directory);
-        if in_memory {
-            command.args(["--storage", "memory:"]);
-        }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = child.context("cannot start the node")?;
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -133,32 +151,9 @@ impl Server {
             .with_context(|| format!("the node printed no {name}"))
     }
 
-    /// Processor time of all its threads, ended ones included in the part in user mode.
+    /// Its processor time.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
-        let mut nanoseconds = 0;
-        for path in tasks(self.child.id())? {
-            // A thread that ended between listing and reading is left out.
-            let Ok(text) = std::fs::read_to_string(path.join("schedstat")) else {
-                continue;
-            };
-            nanoseconds += text
-                .split_whitespace()
-                .next()
-                .unwrap_or("0")
-                .parse::<u64>()?;
-        }
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name may contain blanks; fields are counted after its closing parenthesis.
-        let fields = stat.rsplit_once(')').context("a process name")?.1;
-        let user: f64 = fields
-            .split_whitespace()
-            .nth(11)
-            .context("utime")?
-            .parse()?;
-        Ok(Cpu {
-            total: nanoseconds as f64 / 1e9,
-            user: user / TICKS_PER_SECOND,
-        })
+        cpu(self.child.id())
     }
 
     /// Resident memory.
@@ -179,6 +174,37 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Processor time of all threads of a process, ended ones included in the part in user mode.
+///
+/// # Errors
+/// When the kernel does not tell, because the process has ended.
+pub(crate) fn cpu(process: u32) -> anyhow::Result<Cpu> {
+    let mut nanoseconds = 0;
+    for path in tasks(process)? {
+        // A thread that ended between listing and reading is left out.
+        let Ok(text) = std::fs::read_to_string(path.join("schedstat")) else {
+            continue;
+        };
+        nanoseconds += text
+            .split_whitespace()
+            .next()
+            .unwrap_or("0")
+            .parse::<u64>()?;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name may contain blanks; fields are counted after its closing parenthesis.
+    let fields = stat.rsplit_once(')').context("a process name")?.1;
+    let user: f64 = fields
+        .split_whitespace()
+        .nth(11)
+        .context("utime")?
+        .parse()?;
+    Ok(Cpu {
+        total: nanoseconds as f64 / 1e9,
+        user: user / TICKS_PER_SECOND,
+    })
 }
 
 fn tasks(process: u32) -> anyhow::Result<Vec<PathBuf>> {
