@@ -30,6 +30,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | Erlang's manual, application(3) | here |
+//! |---|---|
+//! | `load/1`, `start/2`, `stop/1`, `unload/1`, `which_applications/0` | Methods of [`Applications`]. |
+//! | permanent, transient, temporary: what the end of an application does to the node | [`StartType`]. |
+//! | `ensure_all_started/2` starts what it depends on first | [`Applications::ensure_all_started`]; those that do not depend on each other at the same time. |
+//! | `start_phases`, `included_applications` | [`Application::start_phases`], [`Application::includes`]. |
+//! | `prep_stop/1`, `stop/1` | [`Application::prep_stop`], [`Application::stop`]. |
+//! | `get_env/2,3`, `set_env/3`, `config_change/3` | [`Applications::get_env`], [`Applications::set_env`], [`Application::config_change`]. |
+//! | The node stops its applications in reverse order | [`Applications::drain`], with an order to stop accepting first, and a time limit. |
 
 use std::any::Any;
 use std::collections::BTreeMap;

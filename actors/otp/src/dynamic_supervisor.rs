@@ -10,6 +10,14 @@
 //! It is what `simple_one_for_one` is in Erlang too: there a template and the arguments of each
 //! instance, here a function from arguments to a [`ChildSpec`]. The process is
 //! [`DynamicSupervisorServer`].
+//!
+//! | Elixir's manual | here |
+//! |---|---|
+//! | `start_child/2` takes a specification; its `id` is not used | [`DynamicSupervisorRef::start_child`]. |
+//! | `:max_children`: `{:error, :max_children}` | [`DynamicSupervisor::max_children`], [`SupervisorError::MaxChildren`]. |
+//! | `:extra_arguments` go before those of the child | [`DynamicSupervisor::extra_arguments`], of one type. |
+//! | `:max_restarts` 3 in `:max_seconds` 5 | The same: [`DynamicSupervisor::intensity`]. |
+//! | All children are stopped at once, each within its own time | The same. |
 
 use std::fmt;
 use std::sync::Arc;

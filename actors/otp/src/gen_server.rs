@@ -11,6 +11,16 @@
 //! * A full mailbox refuses casts and calls, never the runtime's own signals.
 //!
 //! Semantics: the `gen_server` manual page and OTP Design Principles, "gen_server Behaviour".
+//!
+//! | Erlang's manual, gen_server(3) | here |
+//! |---|---|
+//! | `init/1`: `{ok, State}`, with `Timeout`, `hibernate` or `{continue, Term}`; `ignore`; `{stop, Reason}` | [`Init`], variant by variant. The starter waits for it. |
+//! | `handle_call/3`, `handle_cast/2` | One [`GenServer::handle`]: a request carries a [`crate::From`], and whoever holds it answers, then or later. |
+//! | `handle_info/2` | [`GenServer::handle_info`] with an [`Info`]: EXIT, DOWN, a time-out, nodes, tables, untyped messages. |
+//! | `{noreply, State, Timeout}`: "if an integer … no message is received within that time" | [`Next::Timeout`]: any message cancels it, and it comes as [`Info::Timeout`]. |
+//! | `call/3` exits the caller: `timeout`, `noproc`, `{nodedown, Node}`, the reason of the server, `calling_self` | [`crate::CallError`], one variant for each; the caller decides. A late answer is dropped. |
+//! | `terminate/2` runs before an orderly end; after an exit signal only if the server traps exits | The same: [`GenServer::terminate`]. |
+//! | "If the gen_server is part of a supervision tree and is ordered by its supervisor to terminate" and traps exits, `terminate(shutdown, …)` | The same; without trapping it ends at its next await. |
 
 use std::any::Any;
 use std::future::Future;

@@ -14,6 +14,14 @@
 //!   of a supervisor. It is a [`crate::Supervisor`] in all else: how it ends, restarts and stops is
 //!   said there.
 //! * While a partition is restarted its lookups fail with [`PartitionError::NoProc`].
+//!
+//! | Elixir's manual | here |
+//! |---|---|
+//! | `{:via, PartitionSupervisor, {name, key}}`: an integer by `rem(abs(key), partitions)`, other keys by `:erlang.phash2/2` | [`PartitionSupervisorRef::numbered`] for integers, [`PartitionSupervisorRef::whereis`] for other keys, by another hash. |
+//! | `:partitions` as many as schedulers | As many as cores, or [`PartitionSupervisor::partitions`]. |
+//! | `:with_arguments` | [`PartitionSupervisor::with_arguments`]. |
+//! | `resize!/2`: between 0 and the first number | [`PartitionSupervisorRef::resize`]. |
+//! | Raises if there is no such supervisor | [`PartitionError`]. |
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZero;

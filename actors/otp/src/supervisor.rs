@@ -11,6 +11,18 @@
 //! Semantics: OTP Design Principles, "Supervisor Behaviour", and `supervisor(3)`. The process is
 //! [`SupervisorServer`]; a description comes from code, or from an `init` of one's own that runs
 //! in that process ([`Supervisor::init`]).
+//!
+//! | Erlang's manual, supervisor(3) | here |
+//! |---|---|
+//! | `one_for_one`, `one_for_all`, `rest_for_one` | [`Strategy`]; `simple_one_for_one` is [`crate::DynamicSupervisor`]. |
+//! | `intensity` and `period`, 1 in 5 s unless said otherwise (Elixir: 3 in 5 s); one restart more: all children are stopped, then it ends with `shutdown` | The same, 3 in 5 s unless said otherwise: [`Supervisor::intensity`]. |
+//! | `restart`: permanent, transient, temporary | [`Restart`]; `normal`, `shutdown` and `{shutdown, _}` are the ends a transient child may have. |
+//! | `shutdown`: `brutal_kill`, a time, `infinity` | [`Shutdown`]; a child that outlives its time is killed. |
+//! | Children are started in order and stopped in reverse | The same; a start that fails stops those before it. |
+//! | `significant`, `auto_shutdown` | [`ChildSpec::significant`], [`Supervisor::auto_shutdown`]. |
+//! | A restart that fails is tried again, and counts | The same; between two tries the supervisor serves others. |
+//! | `which_children/1`, `count_children/1`, `start_child/2`, `terminate_child/2`, `restart_child/2`, `delete_child/2`, `get_childspec/2` | Methods of [`SupervisorRef`]. |
+//! | `init/1` returns flags and specifications; bad ones refuse the start | [`Supervisor::check`] says what is wrong as [`SpecError`]. |
 
 use std::fmt;
 use std::sync::Arc;

@@ -27,6 +27,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | Erlang's manual, sys(3) | here |
+//! |---|---|
+//! | `get_state/1`, `replace_state/2` | [`get_state`] of a server that can be cloned, else [`with_state`]; [`replace_state`]. A function that fails changes nothing. |
+//! | `suspend/1`: "handles only system messages" | [`suspend`], [`resume`]. |
+//! | `get_status/1`, shown by `format_status/1` | [`get_status`], [`crate::GenServer::format_status`]. |
+//! | `log/2`, `trace/2`, `statistics/2`, `install/2`, `remove/2`, `no_debug/1` | Functions of the same names. A message is one event here, two there. |
+//! | `change_code/4` of a suspended process | [`change_code`]. |
+//! | `terminate/2` | [`terminate`]. |
 
 use std::collections::VecDeque;
 use std::fmt;

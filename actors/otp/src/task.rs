@@ -20,6 +20,16 @@
 //! One thing differs from Elixir: where `Task.await/2` makes the *caller* exit, [`Task::await_within`]
 //! returns a [`TaskError`], because in Rust a failure is a value. A caller which wants to end as in
 //! Elixir stops with [`TaskError::exit_reason`].
+//!
+//! | Elixir's manual | here |
+//! |---|---|
+//! | `async/1` links and monitors; the caller must await | [`async_`]: linked to the caller, the answer goes to the handle. |
+//! | `await/2`: 5,000 ms, exits the caller | [`Task::await_value`], [`Task::await_within`]: [`TaskError`]. |
+//! | `yield/2`: `nil` when there is no answer yet, and the task goes on | [`Task::yield_`]. |
+//! | `shutdown/2`: the answer, if it came meanwhile | [`Task::shutdown_with`]. |
+//! | `await_many/2`, `yield_many/2` | [`await_many`], [`yield_many`], [`YieldMany`]. |
+//! | `async_stream/3`: `:max_concurrency`, `:ordered`, `:timeout`, `:on_timeout` | [`async_stream`], with options of the same names. |
+//! | `$callers` | [`callers`]. |
 
 use std::fmt;
 use std::future::{Future, poll_fn};

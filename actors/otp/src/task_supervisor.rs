@@ -14,6 +14,14 @@
 //! * It calls nobody. A task begins in the turn of its caller, not in that of the supervisor.
 //! * Limit: [`TaskSupervisor::max_children`], policy: refuse with
 //!   [`SupervisorError::MaxChildren`]. A full mailbox refuses requests, never EXITs.
+//!
+//! | Elixir's manual | here |
+//! |---|---|
+//! | `async/3` links the task to the caller, `async_nolink/3` does not | [`TaskSupervisorRef::async_`], [`TaskSupervisorRef::async_nolink`]. |
+//! | `start_child/3`: temporary unless said otherwise | [`TaskSupervisorRef::start_child`], [`TaskSupervisorRef::start_child_restarting`]. |
+//! | `async_stream/4`, `async_stream_nolink/4` | Methods of the same names. |
+//! | `:shutdown` of a task | [`TaskOptions::shutdown`]. |
+//! | `children/1`, `terminate_child/2` | [`TaskSupervisorRef::children`], [`TaskSupervisorRef::terminate_child`]. |
 
 use std::future::Future;
 use std::sync::Arc;

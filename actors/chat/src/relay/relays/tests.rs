@@ -1,5 +1,7 @@
 //! Several relays of one guild: who serves whom, and what the end of one means for the others.
 
+#![allow(clippy::unwrap_used)]
+
 use model::event::Audience;
 use model::intents::Intents;
 use otp::testing::Probe;

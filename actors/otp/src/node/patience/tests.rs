@@ -1,5 +1,7 @@
 //! A wait ends with its answer, with the patience, or with its runtime; it leaves nothing behind.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
