@@ -5,7 +5,7 @@
 //!            16 bytes    16 bytes per page                            up to `last`
 //! ```
 //!
-//! Events that a whole class of sessions got are on shared pages ([`page`]) and cost next to
+//! Events that a whole class of sessions got are on shared pages (`replay/page.rs`) and cost next to
 //! nothing here; an event for this session alone costs a pointer. Numbers are not stored: the
 //! events are consecutive. Pure: no lock, no clock.
 
