@@ -242,6 +242,7 @@ mod tests {
     use super::*;
     use model::event::Audience;
     use model::intents::Intents;
+    use proptest::prelude::*;
 
     fn event(text: &str) -> Arc<Encoded> {
         Arc::new(Encoded::new(
@@ -314,5 +315,87 @@ mod tests {
         replay.push(Kept::new(&event, blank));
         let bodies: Vec<&Bytes> = replay.from(1).map(|(_, kept)| kept.body()).collect();
         assert_eq!(bodies, [&event.body, blank]);
+    }
+
+    /// What happens to a replay.
+    #[derive(Debug, Clone)]
+    enum Step {
+        One,
+        /// So many events of a class, on its pages or too small to have any.
+        Class(usize, bool),
+        /// The class got one which this session was not meant to get.
+        Missed,
+        /// The client has the oldest so many of those kept.
+        Trim(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            1 => Just(Step::One),
+            1 => Just(Step::Missed),
+            4 => (1..100_usize, any::<bool>()).prop_map(|(events, paged)| Step::Class(events, paged)),
+            1 => (0..150_u64).prop_map(Step::Trim),
+        ];
+        proptest::collection::vec(step, 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn pages_replay_what_was_sent(steps in steps(), events_max in 1..700_usize) {
+            let limits = ReplayLimits { events: events_max, bytes: 4_000 };
+            let mut replay = Replay::new(limits);
+            let mut writer = page::Writer::default();
+            // The kept events, oldest first, as a list of pointers would have them.
+            let mut model: VecDeque<Bytes> = VecDeque::new();
+            let mut last = 0_u64;
+            for step in steps {
+                let count = match step { Step::Class(events, _) => events, _ => 1 };
+                match step {
+                    Step::Trim(most) => {
+                        let kept = most.min(model.len() as u64);
+                        replay.trim(last - model.len() as u64 + kept);
+                        model.drain(..kept as usize);
+                    }
+                    Step::Missed => {
+                        let one = event("missed");
+                        writer.write(&[Kept::new(&one, &one.body)]);
+                    }
+                    Step::One => {
+                        let one = event(&last.to_string());
+                        model.push_back(one.body.clone());
+                        push(&mut replay, &one);
+                        last += 1;
+                    }
+                    Step::Class(_, paged) => {
+                        let events: Vec<Kept> = (0..count as u64)
+                            .map(|number| event(&(last + number).to_string()))
+                            .map(|one| Kept::new(&one, &one.body))
+                            .collect();
+                        model.extend(events.iter().map(|kept| kept.body().clone()));
+                        let bytes = events.iter().map(|kept| kept.body().len()).sum();
+                        let runs = if paged { writer.write(&events) } else { SmallVec::new() };
+                        replay.push_portion(&Portion { events, runs, bytes });
+                        last += count as u64;
+                    }
+                }
+                let over = |model: &VecDeque<Bytes>| {
+                    let bytes: usize = model.iter().map(Bytes::len).sum();
+                    model.len() > limits.events || bytes > limits.bytes
+                };
+                while over(&model) {
+                    model.pop_front();
+                }
+                let first = last + 1 - model.len() as u64;
+                prop_assert_eq!((replay.first(), replay.last()), (first, last));
+                prop_assert_eq!(replay.bytes(), model.iter().map(Bytes::len).sum::<usize>());
+                for next in [0, first, first + model.len() as u64 / 2, last, last + 1] {
+                    let from = next.max(first);
+                    let due = (from..).zip(model.range((from - first) as usize..).cloned());
+                    let due: Vec<(u64, Bytes)> = due.collect();
+                    let got = replay.from(next).map(|(number, kept)| (number, kept.body().clone()));
+                    prop_assert_eq!(got.collect::<Vec<_>>(), due);
+                }
+            }
+        }
     }
 }
