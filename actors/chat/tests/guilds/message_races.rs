@@ -8,20 +8,17 @@ use std::sync::Arc;
 
 use chat::error::{Missing, Refusal};
 use chat::guild::command::Actor;
+use chat::session::Attached;
 use chat::session::recorder::Recorder;
-use chat::session::{self, Attached, Login, Platform};
-use chat::{Chat, ChatConfig, ChatError, accounts, guild};
+use chat::{Chat, ChatError, guild};
 use futures_util::future::join_all;
-use model::application::flags;
 use model::emoji::ReactionEmoji;
-use model::intents::Intents;
 use model::message::{Draft, MessagePatch, Nonce};
 use model::user::Account;
 use model::{ChannelId, MessageId, UserId, limits};
-use otp::{Node, eventually};
-use storage::blob::BlobStore;
+use otp::eventually;
+use storage::Store as _;
 use storage::store::Page;
-use storage::{DataService, Store as _};
 
 use crate::faulty::Faulty;
 
@@ -38,38 +35,13 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let store = Faulty::new();
-        let data = DataService::new(store.clone());
-        let node = Node::new("races");
-        let chat = Chat::start(node, data, BlobStore::memory(), ChatConfig::default())
-            .await
-            .unwrap();
-        let owner = accounts::create_bot(&chat, "owner", flags::ALL_PRIVILEGED)
-            .await
-            .unwrap();
-        let made = guild::create_guild(&chat, &owner.user, "a guild")
-            .await
-            .unwrap();
-        let recorder = Recorder::new();
-        let login = Login {
-            account: owner.clone(),
-            intents: Intents::ALL,
-            shard: None,
-            large_threshold: 50,
-            presence: None,
-            platform: Platform::Web,
-            version: 10,
-            resume_gateway_url: "ws://127.0.0.1:1".into(),
-        };
-        let session = session::login(&chat, login, recorder.clone())
-            .await
-            .unwrap();
-        eventually!(recorder.of("GUILD_CREATE").len() == 1);
+        let world = crate::world::World::new().await;
+        let (session, recorder) = world.enter(&world.owner).await;
         Self {
-            channel: made.guild.system_channel_id.unwrap(),
-            chat,
-            store,
-            owner,
+            chat: world.chat,
+            store: world.store,
+            owner: world.owner,
+            channel: world.channel,
             recorder,
             _session: session,
         }

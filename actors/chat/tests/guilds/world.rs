@@ -95,7 +95,7 @@ impl World {
         (attached, recorder)
     }
 
-    /// The process of a kind (`guild`, `lane`, `relay`) of the guild.
+    /// The process of a kind (`guild`, `lane`) of the guild.
     pub(crate) fn process(&self, kind: &str) -> Option<Pid> {
         let label = format!("{kind} {}", self.guild);
         let found = self
