@@ -2,6 +2,41 @@
 
 use model::emoji::ReactionEmoji;
 use model::user::Account;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::store::Result;
+
+/// Longest text in a key, in bytes; keeps an entry of the embedded engine's journal below one 4 KiB
+/// page.
+pub(super) const TEXT_MAX: usize = 512;
+
+/// A text short enough to be part of a key.
+///
+/// # Errors
+/// [`StoreError::NotApplied`].
+pub(super) fn checked_text(text: &[u8]) -> Result<&[u8]> {
+    if text.len() <= TEXT_MAX {
+        Ok(text)
+    } else {
+        Err(StoreError::NotApplied(format!(
+            "a name of {} bytes is longer than {TEXT_MAX}",
+            text.len()
+        )))
+    }
+}
+
+/// How many users reacted with an emoji: derived from the rows of the reactions as they come and
+/// go, so that a page of history need not count them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counted {
+    /// The emoji as it was first used.
+    pub(super) emoji: ReactionEmoji,
+    /// How many users, never 0.
+    pub(super) count: u64,
+    /// When it was first used, Unix milliseconds.
+    pub(super) first_at_ms: u64,
+}
 
 /// The name an account takes among people; `None` for bots, which may share names. Names that
 /// differ only in case are the same.

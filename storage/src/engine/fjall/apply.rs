@@ -3,7 +3,7 @@
 //! Runs in the committer alone, one batch after the other, so whatever reads before it writes here
 //! (patches, counts, unique names) is linearizable without a lock.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use model::attachment::Attachment;
 use model::channel::Channel;
@@ -18,21 +18,9 @@ use model::{ChannelId, GuildId, Id, MessageId, UserId};
 use super::keys::{self, Key, Table};
 use super::pending::Pending;
 use super::value;
-use crate::engine::rules;
+use crate::engine::rules::{self, Counted};
 use crate::error::StoreError;
 use crate::store::{LostFile, RecordPatch, Result, Write};
-
-/// How many users reacted with an emoji: derived from the rows of [`Table::Reactions`] as they come
-/// and go, so that a page of history need not count them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Counted {
-    /// The emoji as it was first used.
-    pub(super) emoji: ReactionEmoji,
-    /// How many users, never 0.
-    pub(super) count: u64,
-    /// When it was first used, Unix milliseconds.
-    pub(super) first_at_ms: u64,
-}
 
 /// Applies a batch; on an error the caller discards whatever of it was applied.
 ///

@@ -26,12 +26,9 @@ use model::emoji::ReactionEmoji;
 use model::snowflake;
 use model::{ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 
-use crate::engine::rules;
+use crate::engine::rules::{self, checked_text};
 use crate::error::StoreError;
 use crate::store::Result;
-
-/// Longest text in a key, in bytes; keeps an entry of the journal below one 4 KiB page.
-pub(super) const TEXT_MAX: usize = 512;
 
 macro_rules! tables {
     ($($table:ident $name:literal,)*) => {
@@ -159,21 +156,6 @@ impl Key {
     }
 }
 
-/// A text short enough to be part of a key.
-///
-/// # Errors
-/// [`StoreError::NotApplied`].
-pub(super) fn checked_text(text: &[u8]) -> Result<&[u8]> {
-    if text.len() <= TEXT_MAX {
-        Ok(text)
-    } else {
-        Err(StoreError::NotApplied(format!(
-            "a name of {} bytes is longer than {TEXT_MAX}",
-            text.len()
-        )))
-    }
-}
-
 /// A message.
 pub(super) fn message(channel: ChannelId, message: MessageId) -> Key {
     bucket(channel, snowflake::bucket(message))
@@ -269,7 +251,7 @@ pub(super) fn member(guild: GuildId, user: UserId) -> Key {
 /// A row named by a text.
 ///
 /// # Errors
-/// [`StoreError::NotApplied`] when the text is longer than [`TEXT_MAX`].
+/// [`StoreError::NotApplied`] when the text is longer than [`rules::TEXT_MAX`].
 pub(super) fn named(table: Table, name: &str) -> Result<Key> {
     Ok(Key::all(table).text(checked_text(name.as_bytes())?))
 }
@@ -328,7 +310,7 @@ mod tests {
         let short = named(Table::Settings, "a").unwrap();
         let long = named(Table::Settings, "ab").unwrap();
         assert!(!long.in_table().starts_with(short.in_table()));
-        assert!(named(Table::Settings, &"x".repeat(TEXT_MAX + 1)).is_err());
+        assert!(named(Table::Settings, &"x".repeat(rules::TEXT_MAX + 1)).is_err());
     }
 
     #[test]

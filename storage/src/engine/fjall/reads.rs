@@ -10,11 +10,10 @@ use model::user::Account;
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
 use serde::de::DeserializeOwned;
 
-use super::apply::Counted;
 use super::keys::{self, Key, Table};
 use super::tables::{Direction, Range, Reader, Row};
 use super::value;
-use crate::engine::rules;
+use crate::engine::rules::{self, Counted};
 use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result};
 
 fn decoded<T: DeserializeOwned>(row: Result<Row>) -> Result<T> {

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Runs a command beside Apache Cassandra, on loopback, with ports and a folder of its own:
+#
+#   tests/cassandra/run.sh [--nodes 1|3] [--heap 512M] COMMAND…
+#
+# The command finds the nodes in GUILDHALL_TEST_CQL (scylla://127.0.0.1:PORT[,127.0.0.2:PORT…]) and
+# their process ids, in the same order, in GUILDHALL_TEST_CQL_PIDS. At the end, however it comes, the
+# nodes are killed and their data is deleted. KEEP=1 leaves the folder for whoever wants to look.
+#
+# Needs a JDK 17 (JAVA_HOME, or the one java is of) and, the first time, Maven and a network.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+nodes=1 heap=512M
+while [[ ${1-} == --* ]]; do
+  case $1 in
+    --nodes) nodes=$2; shift 2 ;;
+    --heap) heap=$2; shift 2 ;;
+    *) echo "unknown option $1" >&2; exit 2 ;;
+  esac
+done
+[[ $nodes =~ ^[1-3]$ && $# -gt 0 ]] || { sed -n '2,4p' "$0" >&2; exit 2; }
+
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+version=$("$java" -XshowSettings:properties -version 2>&1 | sed -n 's/ *java.specification.version = //p') || true
+[[ $version == 17 ]] || { echo "Cassandra needs a JDK 17, $java is ${version:-missing}; set JAVA_HOME" >&2; exit 1; }
+jars=$("$here/install.sh")
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/guildhall-cassandra.XXXXXX")
+pids=()
+finish() {
+  trap - EXIT INT TERM
+  for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  [[ ${KEEP-} == 1 ]] && echo "kept: $work" >&2 || rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Two ports that nobody listens on, the same on all addresses.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+}
+storage_port=$(free_port) cql_port=$(free_port)
+
+# A node does not outlive this script, even when the script is killed.
+with_me=()
+command -v setpriv >/dev/null && with_me=(setpriv --pdeathsig KILL)
+
+start() { # start NUMBER
+  local address=127.0.0.$1 dir=$work/$1 ring_delay=1 deadline=$((SECONDS + 180)) pid
+  mkdir -p "$dir/conf"
+  : >"$dir/out"
+  # A joining node needs time to hear from the seed.
+  [[ $1 == 1 ]] || ring_delay=5000
+  sed "s/@ADDRESS@/$address/; s/@STORAGE_PORT@/$storage_port/; s/@CQL_PORT@/$cql_port/" \
+    "$here/cassandra.yaml" >"$dir/conf/cassandra.yaml"
+  cp "$here/logback.xml" "$dir/conf/"
+  "${with_me[@]}" "$java" "@$here/jvm.args" "-Xms$heap" "-Xmx$heap" -javaagent:"$(compgen -G "$jars/jamm-*.jar")" \
+    -Dcassandra.config="file://$dir/conf/cassandra.yaml" -Dlogback.configurationFile="file://$dir/conf/logback.xml" \
+    -Dcassandra.storagedir="$dir/data" -Dcassandra.logdir="$dir/log" -Dcassandra-foreground=yes \
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=$ring_delay \
+    -Dcassandra.superuser_setup_delay_ms=0 \
+    -cp "$dir/conf:$jars/*" org.apache.cassandra.service.CassandraDaemon >"$dir/out" 2>&1 </dev/null &
+  pid=$!
+  pids+=("$pid")
+  until grep -q "Starting listening for CQL clients" "$dir/out"; do
+    if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > deadline)); then
+      echo "node $1 of Cassandra did not start; the end of what it said:" >&2
+      tail -30 "$dir/out" >&2
+      exit 1
+    fi
+    sleep 0.2
+  done
+}
+
+began=$SECONDS contact=
+for ((node = 1; node <= nodes; node++)); do
+  start "$node"
+  contact+=${contact:+,}127.0.0.$node:$cql_port
+done
+echo "Cassandra: $nodes node(s) on port $cql_port, ready in $((SECONDS - began)) s" >&2
+
+export GUILDHALL_TEST_CQL=scylla://$contact GUILDHALL_TEST_CQL_PIDS=${pids[*]}
+status=0
+"$@" || status=$?
+if ((status)); then
+  for ((node = 1; node <= nodes; node++)); do
+    echo "warnings of node $node:" >&2
+    grep -E "^(WARN|ERROR)" "$work/$node/out" | tail -20 >&2 || true
+  done
+fi
+exit "$status"
