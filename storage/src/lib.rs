@@ -1,10 +1,11 @@
 //! What survives: engines behind one port, the data service in front of them, blobs.
 //!
-//! In story order: the port ([`store`]), who speaks to it ([`data_service`]), where it ends
+//! In story order: the port ([`store`], [`upkeep`]), who speaks to it ([`data_service`]), where it ends
 //! ([`engine`]), files ([`blob`]), and the suite every engine must pass (`conformance`, feature `testsuite`).
 
 pub mod error;
 pub mod store;
+pub mod upkeep;
 pub mod engine;
 pub mod data_service;
 pub mod blob;

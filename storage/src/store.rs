@@ -19,6 +19,7 @@ use model::{AttachmentId, ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::upkeep::Upkeep;
 
 /// Result of an operation on the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -338,6 +339,11 @@ pub trait Store: Send + Sync + 'static {
     /// batch that dropped the last reference, and leave it with [`Write::ForgetFiles`], so that a
     /// crash in between leaves none behind.
     async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>>;
+
+    /// Work in the background this engine needs done, if any; see [`crate::upkeep`].
+    fn upkeep(&self) -> Option<Box<dyn Upkeep>> {
+        None
+    }
 
     /// Whether the store can still write.
     ///

@@ -16,7 +16,7 @@ const VALUE_MAX: usize = 16 * 1_024 * 1_024;
 ///
 /// # Errors
 /// [`StoreError::NotApplied`] when it does not serialise or is too long.
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
+pub(super) fn encode<T: Serialize + ?Sized>(record: &T) -> Result<Vec<u8>> {
     let mut bytes = vec![VERSION];
     serde_json::to_writer(&mut bytes, record)
         .map_err(|error| StoreError::NotApplied(error.to_string()))?;

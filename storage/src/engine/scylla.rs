@@ -1,0 +1,274 @@
+//! The engine for a cluster: ScyllaDB or Apache Cassandra, through CQL.
+//!
+//! ```text
+//!  open   ─▶ url.rs ─▶ link.rs: connect ─▶ schema.rs: migrations ─▶ statements.rs: prepare
+//!  writes ─▶ committer.rs: scopes.rs, queue.rs: what waits for what
+//!              ─▶ facts.rs: rows it needs ─▶ work.rs: what becomes of them ─▶ emit.rs: statements
+//!              ─▶ link.rs: one batch, tried until it is known ─▶ failure.rs: what an error means
+//!  reads  ─▶ reads.rs ─▶ record.rs: rows to messages
+//!  names.rs: accounts     purge.rs: deleted channels     anti_entropy.rs: orphans
+//! ```
+//!
+//! **What is guaranteed.** A commit that was acknowledged was written by a quorum of the replicas,
+//! and every later read asks a quorum: it is seen, as long as no more than a minority of the
+//! replicas is lost. Batches of one channel, guild, user or setting take effect in the order of the
+//! calls, one group at a time, by timestamps that strictly rise (`clock.rs`). A batch is one logged
+//! batch: once its coordinator has its log, all of it will be applied, whatever dies. Patches,
+//! reactions and pins of a missing message fail their batch, because what a batch needs is read by
+//! the one group that may change it.
+//!
+//! **What is not.** A batch is atomic but not isolated: while it is being applied a reader may see
+//! one partition changed and another not yet. A batch whose quorum failed midway is told as
+//! [`StoreError::Unknown`](crate::StoreError::Unknown); it may be seen, and may still be applied later, with the timestamp
+//! it had. Batches of different channels and guilds have no order among each other. All this presumes one writer per
+//! guild at a time, which the cluster layer sees to; two writers lose no rows, but one can edit what
+//! the other has just deleted. That leaves a row without author, which no reader shows and
+//! `anti_entropy.rs` deletes. Why it is so: `docs/adr/0007-batches-on-a-cluster.md`.
+//!
+//! Durable is what the cluster calls durable: with one replica and `commitlog_sync: periodic` a power
+//! cut takes seconds of acknowledged writes. Run three replicas, or `group`.
+
+mod url;
+mod clock;
+mod failure;
+mod schema;
+mod statements;
+mod record;
+mod link;
+mod scopes;
+mod queue;
+mod facts;
+mod work;
+mod changes;
+mod emit;
+mod committer;
+mod names;
+mod purge;
+mod reads;
+mod anti_entropy;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use model::ban::BanRecord;
+use model::emoji::ReactionEmoji;
+use model::message::MessageRecord;
+use model::user::Account;
+use model::{ChannelId, GuildId, MessageId, UserId};
+
+use crate::error::StoreError;
+use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
+use crate::upkeep::Upkeep;
+use changes::Kind;
+use committer::{Committer, Job};
+use link::Link;
+
+pub use anti_entropy::{AntiEntropy, ORPHANS_MAX, Pace};
+pub use facts::{FACTS_AT_ONCE, MEMBERS_AT_ONCE_MAX};
+pub use link::{
+    CQL_READS_AT_ONCE, CQL_READS_WAITING, READ_TIME_MAX, SPECULATE_AFTER, WRITE_TIME_MAX,
+    WRITE_TRIES_MAX,
+};
+pub use names::{CLAIM_MAX, CLAIM_TRIES_MAX};
+pub use purge::PURGE_STEP_MAX;
+pub use queue::{
+    GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUPS_AT_ONCE_MAX, WAITING_BATCHES_MAX, WAITING_WRITES_MAX,
+};
+pub use reads::{BUCKETS_PAGE, KEYS_IN_MAX, QUESTIONS_AT_ONCE};
+pub use statements::PAGE_ROWS;
+pub use url::CONTACT_POINTS_MAX;
+
+/// The engine behind `scylla://…`.
+pub struct ScyllaStore {
+    link: Arc<Link>,
+    committer: Arc<Committer>,
+}
+
+impl ScyllaStore {
+    /// Connects to the cluster of a URL, what follows `scylla:`, and makes keyspace and tables when
+    /// they are missing and the URL allows it.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] with a text for the operator: a bad URL, no node that answers, a
+    /// keyspace of a newer version.
+    pub async fn open(rest: &str) -> Result<Self> {
+        let cluster = url::Cluster::parse(rest)
+            .map_err(|why| StoreError::Broken(format!("the URL of the cluster: {why}")))?;
+        let link = Arc::new(Link::open(&cluster).await?);
+        Ok(Self {
+            committer: Committer::new(link.clone()),
+            link,
+        })
+    }
+
+    /// The worker that finds and deletes orphans, see [`AntiEntropy`]. One per keyspace is enough;
+    /// more do no harm.
+    pub fn anti_entropy(&self, pace: Pace) -> AntiEntropy {
+        AntiEntropy::new(self.link.clone(), pace)
+    }
+}
+
+impl std::fmt::Debug for ScyllaStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScyllaStore")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn settled<T>(wait: oneshot::Receiver<Result<T>>) -> Result<T> {
+    wait.await.unwrap_or_else(|_| {
+        Err(StoreError::Unknown(
+            "the store stopped before it answered".to_owned(),
+        ))
+    })
+}
+
+#[async_trait]
+impl Store for ScyllaStore {
+    fn commit(&self, batch: Vec<Write>) -> Commit {
+        let (settle, commit) = Commit::new();
+        self.committer.submit(Job::Batch(batch, settle));
+        commit
+    }
+
+    async fn create_account(&self, account: Account) -> Result<()> {
+        let (settle, wait) = oneshot::channel();
+        self.committer
+            .submit(Job::CreateAccount(Box::new(account), settle));
+        settled(wait).await
+    }
+
+    async fn account(&self, user: UserId) -> Result<Option<Account>> {
+        Ok(self
+            .link
+            .accounts(&[user])
+            .await?
+            .into_iter()
+            .flatten()
+            .next())
+    }
+
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Option<Account>>> {
+        self.link.accounts(users).await
+    }
+
+    async fn list_accounts(&self, after: Option<UserId>, limit: usize) -> Result<Vec<Account>> {
+        self.link.list_accounts(after, limit).await
+    }
+
+    async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        self.link.guild(guild).await
+    }
+
+    async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {
+        self.link.listed(Kind::Guild, after, limit).await
+    }
+
+    async fn guilds_of(&self, user: UserId) -> Result<Vec<GuildId>> {
+        self.link.guilds_of(user).await
+    }
+
+    async fn guild_of_channel(&self, channel: ChannelId) -> Result<Option<GuildId>> {
+        Ok(facts::channel_state(&self.link, channel).await?.guild)
+    }
+
+    async fn ban(&self, guild: GuildId, user: UserId) -> Result<Option<BanRecord>> {
+        self.link.ban(guild, user).await
+    }
+
+    async fn bans(
+        &self,
+        guild: GuildId,
+        before: Option<UserId>,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<BanRecord>> {
+        self.link.bans(guild, before, after, limit).await
+    }
+
+    async fn message(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<Option<MessageRecord>> {
+        self.link.message(channel, message).await
+    }
+
+    async fn messages(
+        &self,
+        channel: ChannelId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>> {
+        self.link.messages(channel, page, limit).await
+    }
+
+    async fn pins(
+        &self,
+        channel: ChannelId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(MessageRecord, u64)>> {
+        self.link.pins(channel, before, limit).await
+    }
+
+    async fn pin_count(&self, channel: ChannelId) -> Result<usize> {
+        self.link.pin_count(channel).await
+    }
+
+    async fn reactions(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+        reader: UserId,
+    ) -> Result<Vec<Vec<ReactionCount>>> {
+        self.link.reactions(channel, messages, reader).await
+    }
+
+    async fn reactors(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>> {
+        self.link
+            .reactors(channel, message, emoji, after, limit)
+            .await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.link.setting(name).await
+    }
+
+    async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {
+        let (settle, wait) = oneshot::channel();
+        self.committer.submit(Job::Purge(channel, limit, settle));
+        settled(wait).await
+    }
+
+    async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>> {
+        self.link.listed(Kind::Purge, None, limit).await
+    }
+
+    async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        self.link.files_to_delete(limit).await
+    }
+
+    fn upkeep(&self) -> Option<Box<dyn Upkeep>> {
+        Some(Box::new(self.anti_entropy(Pace::default())))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.committer.health()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.committer.close().await;
+        self.health()
+    }
+}

@@ -1,0 +1,347 @@
+//! The way to the cluster: a session, the prepared statements, and how requests are tried.
+//!
+//! * **Reads** may be sent again: the driver's default policy asks another replica after a failure,
+//!   and a second one beside the first after [`SPECULATE_AFTER`], so that one slow replica is not
+//!   felt. At most [`CQL_READS_AT_ONCE`] are under way, at most [`CQL_READS_WAITING`] wait.
+//! * **Writes** are sent by the driver once and never speculatively, because only this file knows
+//!   what an error says about the tries before it. Every write is idempotent, since its timestamp is
+//!   fixed and nothing is counted or appended; so one whose outcome is unknown, or that found no
+//!   quorum, is sent again with the same timestamp, [`WRITE_TRIES_MAX`] times in all.
+//! * **Lightweight transactions** are sent once. Their caller looks what became of them.
+//!
+//! The driver finds the replicas of a row by its token, keeps connections to all nodes of the
+//! datacenter and renews them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::{Consistency, SerialConsistency};
+use scylla::value::CqlValue;
+use tokio::sync::Semaphore;
+
+use super::anti_entropy::Orphans;
+use super::changes::Change;
+use super::clock::Clock;
+use super::failure::Failure;
+use super::schema;
+use super::statements::{Cell, Prepared, Statement};
+use super::url::Cluster;
+use crate::error::StoreError;
+use crate::store::Result;
+
+/// Reads that may be under way at once.
+pub const CQL_READS_AT_ONCE: usize = 512;
+
+/// Reads that may wait for a place; past it a read is refused with [`StoreError::Busy`].
+pub const CQL_READS_WAITING: usize = 8_192;
+
+/// How often a write is sent before its failure is told.
+pub const WRITE_TRIES_MAX: u32 = 4;
+
+/// Longest time for one try of a write.
+pub const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Longest time for a read, all its tries together.
+pub const READ_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A read is sent to a second replica when the first has not answered for so long.
+pub const SPECULATE_AFTER: Duration = Duration::from_millis(100);
+
+/// Pause before the second try of a write; doubled for each further one.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest time to connect to a node.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Longest time until all nodes know a changed table.
+const AGREEMENT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The session and what it needs.
+pub(super) struct Link {
+    session: Session,
+    prepared: Prepared,
+    /// The clock of its writes.
+    pub(super) clock: Clock,
+    /// Rows without author that readers met.
+    pub(super) orphans: Orphans,
+    places: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Link {
+    /// Connects, brings the tables to the version this program knows, prepares the statements.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] with a text for the operator.
+    pub(super) async fn open(cluster: &Cluster) -> Result<Self> {
+        let (reads, writes) = profiles(cluster);
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&cluster.nodes)
+            .connection_timeout(CONNECT_TIME_MAX)
+            .schema_agreement_timeout(AGREEMENT_TIME_MAX)
+            .fetch_schema_metadata(false)
+            .default_execution_profile_handle(writes.clone().into_handle());
+        if let Some((name, password)) = &cluster.login {
+            builder = builder.user(name, password);
+        }
+        if let Some(datacenter) = &cluster.datacenter {
+            builder = builder.prefer_datacenter(datacenter.clone());
+        }
+        let session = builder.build().await.map_err(|error| {
+            StoreError::Broken(format!(
+                "cannot reach a cluster at {}: {error}",
+                cluster.nodes.join(", ")
+            ))
+        })?;
+        schema::prepare(&session, cluster).await?;
+        let prepared = Prepared::all(&session, &reads.into_handle(), &writes.into_handle()).await?;
+        Ok(Self {
+            session,
+            prepared,
+            clock: Clock::default(),
+            orphans: Orphans::default(),
+            places: Semaphore::new(CQL_READS_AT_ONCE),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// The rows a read of the port answers with, all pages of them; waits for a place.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::NotApplied`] when no quorum answered,
+    /// [`StoreError::Corrupt`].
+    pub(super) async fn rows<R>(&self, statement: Statement, values: Vec<Cell>) -> Result<Vec<R>>
+    where
+        R: for<'f, 'm> DeserializeRow<'f, 'm>,
+    {
+        let _place = self.place().await?;
+        self.rows_now(statement, values).await
+    }
+
+    /// The first row, if any; as [`Link::rows`].
+    ///
+    /// # Errors
+    /// As [`Link::rows`].
+    pub(super) async fn row<R>(&self, statement: Statement, values: Vec<Cell>) -> Result<Option<R>>
+    where
+        R: for<'f, 'm> DeserializeRow<'f, 'm>,
+    {
+        Ok(self.rows(statement, values).await?.into_iter().next())
+    }
+
+    /// Rows for a write that needs them: does not wait for a place, since writes have their own
+    /// bound.
+    ///
+    /// # Errors
+    /// [`StoreError::NotApplied`] when no quorum answered, [`StoreError::Corrupt`].
+    pub(super) async fn rows_now<R>(
+        &self,
+        statement: Statement,
+        values: Vec<Cell>,
+    ) -> Result<Vec<R>>
+    where
+        R: for<'f, 'm> DeserializeRow<'f, 'm>,
+    {
+        let mut found = Vec::new();
+        let mut state = PagingState::start();
+        loop {
+            let (page, next) = self.page(statement, &values, state).await?;
+            found.extend(page);
+            match next {
+                Some(next) => state = next,
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// One page of rows, and where the next one begins.
+    ///
+    /// # Errors
+    /// [`StoreError::NotApplied`] when no quorum answered, [`StoreError::Corrupt`].
+    pub(super) async fn page<R>(
+        &self,
+        statement: Statement,
+        values: &[Cell],
+        state: PagingState,
+    ) -> Result<(Vec<R>, Option<PagingState>)>
+    where
+        R: for<'f, 'm> DeserializeRow<'f, 'm>,
+    {
+        let prepared = self.prepared.get(statement);
+        let (answer, next) = self
+            .session
+            .execute_single_page(prepared, values, state)
+            .await
+            .map_err(|error| Failure::of(&error).of_read())?;
+        let rows = answer.into_rows_result().map_err(corrupt)?;
+        let rows = rows
+            .rows::<R>()
+            .map_err(corrupt)?
+            .map(|row| row.map_err(corrupt))
+            .collect::<Result<_>>()?;
+        let next = match next {
+            PagingStateResponse::HasMorePages { state } => Some(state),
+            PagingStateResponse::NoMorePages => None,
+        };
+        Ok((rows, next))
+    }
+
+    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
+        }
+        let _waiting = Waiting::new(&self.waiting)?;
+        self.places.acquire().await.map_err(|_| StoreError::Busy)
+    }
+
+    /// Makes changes, all or none: one statement, one partition's batch, or a logged batch.
+    ///
+    /// # Errors
+    /// [`StoreError::NotApplied`], [`StoreError::Busy`]: nothing was changed.
+    /// [`StoreError::Unknown`]: after [`WRITE_TRIES_MAX`] tries it is not known.
+    pub(super) async fn write(&self, changes: &[Change]) -> Result<()> {
+        let mut may_be_applied = false;
+        let mut pause = PAUSE;
+        for left in (0..WRITE_TRIES_MAX).rev() {
+            let Err(failure) = self.write_once(changes).await else {
+                return Ok(());
+            };
+            if !failure.again || left == 0 {
+                return Err(failure.of_write(may_be_applied));
+            }
+            tracing::debug!(error = failure.text, left, "a write is sent again");
+            metrics::counter!("guildhall_store_cql_retries_total").increment(1);
+            may_be_applied |= failure.may_be_applied;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(())
+    }
+
+    async fn write_once(&self, changes: &[Change]) -> std::result::Result<(), Failure> {
+        let kind = match changes {
+            [] => return Ok(()),
+            [only] => {
+                let prepared = self.prepared.get(only.statement);
+                let sent = self.session.execute_unpaged(prepared, &only.values);
+                return sent.await.map(drop).map_err(|error| Failure::of(&error));
+            }
+            [first, rest @ ..] if rest.iter().all(|other| other.same_partition(first)) => {
+                BatchType::Unlogged
+            }
+            _ => BatchType::Logged,
+        };
+        let mut batch = Batch::new(kind);
+        batch.set_is_idempotent(true);
+        for change in changes {
+            batch.append_statement(self.prepared.get(change.statement).clone());
+        }
+        let values: Vec<_> = changes.iter().map(|change| &change.values).collect();
+        self.session
+            .batch(&batch, values)
+            .await
+            .map(drop)
+            .map_err(|error| Failure::of(&error))
+    }
+
+    /// A lightweight transaction: `None` when it was applied, otherwise what stood against it, by
+    /// column. Servers answer with different columns, so none is relied on but by name.
+    ///
+    /// # Errors
+    /// As [`Link::write`], after one try.
+    pub(super) async fn transaction(
+        &self,
+        statement: Statement,
+        values: Vec<Cell>,
+    ) -> Result<Option<HashMap<String, CqlValue>>> {
+        let prepared = self.prepared.get(statement);
+        let answer = self
+            .session
+            .execute_unpaged(prepared, values)
+            .await
+            .map_err(|error| Failure::of(&error).of_write(false))?;
+        let rows = answer.into_rows_result().map_err(corrupt)?;
+        let names: Vec<_> = rows
+            .column_specs()
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect();
+        let row = rows.first_row::<scylla::value::Row>().map_err(corrupt)?;
+        let columns = names.into_iter().zip(row.columns);
+        let columns: HashMap<_, _> = columns
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        match columns.get("[applied]") {
+            Some(CqlValue::Boolean(true)) => Ok(None),
+            Some(CqlValue::Boolean(false)) => Ok(Some(columns)),
+            _ => Err(StoreError::Unknown(
+                "the cluster did not say whether a transaction was applied".to_owned(),
+            )),
+        }
+    }
+}
+
+fn profiles(cluster: &Cluster) -> (ExecutionProfile, ExecutionProfile) {
+    let mut balance = DefaultPolicy::builder().token_aware(true);
+    if let Some(datacenter) = &cluster.datacenter {
+        balance = balance.prefer_datacenter(datacenter.clone());
+    }
+    let balance = balance.build();
+    let common = || {
+        ExecutionProfile::builder()
+            .consistency(cluster.consistency)
+            .serial_consistency(Some(match cluster.consistency {
+                Consistency::LocalQuorum => SerialConsistency::LocalSerial,
+                _ => SerialConsistency::Serial,
+            }))
+            .load_balancing_policy(balance.clone())
+    };
+    let twice = SimpleSpeculativeExecutionPolicy {
+        max_retry_count: 1,
+        retry_interval: SPECULATE_AFTER,
+    };
+    let reads = common()
+        .request_timeout(Some(READ_TIME_MAX))
+        .retry_policy(Arc::new(DefaultRetryPolicy::new()))
+        .speculative_execution_policy(Some(Arc::new(twice)));
+    let writes = common()
+        .request_timeout(Some(WRITE_TIME_MAX))
+        .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
+        .speculative_execution_policy(None);
+    (reads.build(), writes.build())
+}
+
+fn corrupt(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
+
+/// Counts a read that waits, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Result<Self> {
+        let counted = Self(waiting);
+        if waiting.fetch_add(1, Ordering::Relaxed) < CQL_READS_WAITING {
+            return Ok(counted);
+        }
+        metrics::counter!("guildhall_store_busy_total", "where" => "reads").increment(1);
+        Err(StoreError::Busy)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

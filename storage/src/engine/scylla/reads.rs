@@ -1,0 +1,575 @@
+//! What each read of the port asks the cluster.
+//!
+//! **A page of history** is one question for the channel's buckets and one for each bucket it takes:
+//! first the newest, and when that holds too few, the next four together, then sixteen at a time. A
+//! channel with one message in each bucket costs one question per message, a busy one two in all.
+//! Rows without author are not shown and come onto the list of orphans.
+//!
+//! Reads of one call are made one after the other or together, without a snapshot: while a batch is
+//! being applied, a call may see some of its partitions changed and others not yet.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use scylla::value::CqlValue;
+use serde::de::DeserializeOwned;
+
+use model::ban::BanRecord;
+use model::channel::Channel;
+use model::emoji::ReactionEmoji;
+use model::guild::Guild;
+use model::member::MemberRecord;
+use model::message::MessageRecord;
+use model::role::Role;
+use model::user::Account;
+use model::{ChannelId, GuildId, Id, MessageId, UserId};
+
+use super::changes::{Kind, Part, SHARDS, tiny, whole};
+use super::link::Link;
+use super::record::{self, MessageRow, id, int, key, number};
+use super::statements::{Statement, big, blob, is};
+use super::work::{Counts, Place};
+use crate::engine::rules::{self, Counted};
+use crate::engine::value;
+use crate::error::StoreError;
+use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result};
+
+/// Buckets a channel is asked for at once.
+pub const BUCKETS_PAGE: usize = 64;
+
+/// Keys one question may name in an `IN`: servers refuse more than a hundred.
+pub const KEYS_IN_MAX: usize = 50;
+
+/// Questions of one call under way at once.
+pub const QUESTIONS_AT_ONCE: usize = 16;
+
+/// How many buckets of a channel are asked together, from the nearest on.
+const WAVES: [usize; 3] = [1, 4, 16];
+
+/// Which way to walk over a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Down,
+    Up,
+}
+
+fn rows_max(limit: usize) -> i32 {
+    i32::try_from(limit).unwrap_or(i32::MAX)
+}
+
+impl Link {
+    /// See [`crate::Store::message`].
+    pub(super) async fn message(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<Option<MessageRecord>> {
+        let key = key(channel, message).to_vec();
+        let row = self.row::<MessageRow>(Statement::Message, key).await?;
+        row.map_or(Ok(None), |row| self.shown(channel, row))
+    }
+
+    /// The message of a row, or `None` for an orphan, which is then to be healed.
+    fn shown(&self, channel: ChannelId, row: MessageRow) -> Result<Option<MessageRecord>> {
+        if row.is_orphan() {
+            self.orphans.add((channel, id(row.message_id)?));
+        }
+        row.into_record(channel)
+    }
+
+    /// See [`crate::Store::messages`].
+    pub(super) async fn messages(
+        &self,
+        channel: ChannelId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>> {
+        match page {
+            Page::Latest => self.walk(channel, Direction::Down, i64::MAX, limit).await,
+            Page::Before(id) => self.walk(channel, Direction::Down, int(id), limit).await,
+            Page::After(id) => self.above(channel, id, limit).await,
+            Page::Around(id) => {
+                let (above, below) = rules::around(limit);
+                let from_here = int(id).saturating_add(1);
+                let (mut page, rest) = tokio::try_join!(
+                    self.above(channel, id, above),
+                    self.walk(channel, Direction::Down, from_here, below),
+                )?;
+                page.extend(rest);
+                Ok(page)
+            }
+        }
+    }
+
+    async fn above(
+        &self,
+        channel: ChannelId,
+        after: MessageId,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>> {
+        let mut page = self.walk(channel, Direction::Up, int(after), limit).await?;
+        page.reverse();
+        Ok(page)
+    }
+
+    /// Messages beyond `from`, which is left out, the nearest first.
+    async fn walk(
+        &self,
+        channel: ChannelId,
+        direction: Direction,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>> {
+        let mut found = Vec::new();
+        let mut bucket = match direction {
+            _ if from == i64::MAX => i32::MAX,
+            _ => record::bucket(id(from)?),
+        };
+        let mut waves = WAVES.iter().chain(WAVES.last().into_iter().cycle());
+        while found.len() < limit {
+            let buckets = self.buckets(channel, direction, bucket).await?;
+            let mut rest = buckets.as_slice();
+            while !rest.is_empty() && found.len() < limit {
+                let wave = waves.next().copied().unwrap_or(1).min(rest.len());
+                let (now, later) = rest.split_at(wave);
+                rest = later;
+                let left = limit - found.len();
+                let asked = now
+                    .iter()
+                    .map(|bucket| self.of_bucket(channel, *bucket, direction, from, left));
+                for messages in try_join_all(asked).await? {
+                    found.extend(messages);
+                }
+            }
+            match (buckets.last(), direction) {
+                (Some(last), Direction::Down) if buckets.len() == BUCKETS_PAGE => bucket = last - 1,
+                (Some(last), Direction::Up) if buckets.len() == BUCKETS_PAGE => bucket = last + 1,
+                _ => break,
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn buckets(
+        &self,
+        channel: ChannelId,
+        direction: Direction,
+        from: i32,
+    ) -> Result<Vec<i32>> {
+        let statement = match direction {
+            Direction::Down => Statement::BucketsDown,
+            Direction::Up => Statement::BucketsUp,
+        };
+        let values = vec![
+            big(int(channel)),
+            whole(from),
+            whole(rows_max(BUCKETS_PAGE)),
+        ];
+        let rows = self.rows::<(i32,)>(statement, values).await?;
+        Ok(rows.into_iter().map(|(bucket,)| bucket).collect())
+    }
+
+    /// Messages of one bucket. Orphans are no messages, so it may take a second question.
+    async fn of_bucket(
+        &self,
+        channel: ChannelId,
+        bucket: i32,
+        direction: Direction,
+        mut from: i64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>> {
+        let statement = match direction {
+            Direction::Down => Statement::MessagesBelow,
+            Direction::Up => Statement::MessagesAbove,
+        };
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let asked = limit - found.len();
+            let values = vec![
+                big(int(channel)),
+                whole(bucket),
+                big(from),
+                whole(rows_max(asked)),
+            ];
+            let rows = self.rows::<MessageRow>(statement, values).await?;
+            let some = rows.len();
+            for row in rows {
+                from = row.message_id;
+                found.extend(self.shown(channel, row)?);
+            }
+            if some < asked {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// See [`crate::Store::pins`].
+    pub(super) async fn pins(
+        &self,
+        channel: ChannelId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(MessageRecord, u64)>> {
+        let rows = self
+            .rows::<(i64, Option<i64>)>(Statement::Pins, vec![big(int(channel))])
+            .await?;
+        let mut pins: Vec<(u64, MessageId)> = Vec::with_capacity(rows.len());
+        for (message, at_ms) in rows {
+            let at_ms = number(at_ms.unwrap_or_default());
+            if before.is_none_or(|before| at_ms < before) {
+                pins.push((at_ms, id(message)?));
+            }
+        }
+        pins.sort_unstable_by(|one, other| other.cmp(one));
+        let mut found = Vec::new();
+        let mut rest = pins.as_slice();
+        while found.len() < limit && !rest.is_empty() {
+            let some = (limit - found.len()).min(rest.len());
+            let (now, later) = rest.split_at(some);
+            rest = later;
+            let asked = now.iter().map(|(at_ms, message)| async move {
+                let record = self.message(channel, *message).await?;
+                Ok::<_, StoreError>(record.map(|record| (record, *at_ms)))
+            });
+            let asked: Vec<_> = asked.collect();
+            let mut answers = stream::iter(asked).buffered(QUESTIONS_AT_ONCE);
+            while let Some(pin) = answers.try_next().await? {
+                found.extend(pin);
+            }
+        }
+        Ok(found)
+    }
+
+    /// See [`crate::Store::pin_count`].
+    pub(super) async fn pin_count(&self, channel: ChannelId) -> Result<usize> {
+        let count = self
+            .row::<(i64,)>(Statement::PinCount, vec![big(int(channel))])
+            .await?;
+        Ok(usize::try_from(count.map_or(0, |(count,)| count)).unwrap_or_default())
+    }
+
+    /// See [`crate::Store::reactions`].
+    pub(super) async fn reactions(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+        reader: UserId,
+    ) -> Result<Vec<Vec<ReactionCount>>> {
+        let mut by_bucket = BTreeMap::<i32, Vec<MessageId>>::new();
+        for message in messages {
+            by_bucket
+                .entry(record::bucket(*message))
+                .or_default()
+                .push(*message);
+        }
+        let mut asked = Vec::new();
+        for (bucket, messages) in &by_bucket {
+            for some in messages.chunks(KEYS_IN_MAX) {
+                asked.push(self.reactions_of(channel, *bucket, some, reader));
+            }
+        }
+        let mut all = HashMap::new();
+        let mut answers = stream::iter(asked).buffer_unordered(QUESTIONS_AT_ONCE);
+        while let Some(some) = answers.try_next().await? {
+            all.extend(some);
+        }
+        Ok(messages
+            .iter()
+            .map(|message| all.get(message).cloned().unwrap_or_default())
+            .collect())
+    }
+
+    async fn reactions_of(
+        &self,
+        channel: ChannelId,
+        bucket: i32,
+        messages: &[MessageId],
+        reader: UserId,
+    ) -> Result<HashMap<MessageId, Vec<ReactionCount>>> {
+        let ids = messages
+            .iter()
+            .map(|message| CqlValue::BigInt(int(*message)))
+            .collect();
+        let values = vec![big(int(channel)), whole(bucket), is(CqlValue::List(ids))];
+        let rows = self
+            .rows::<(i64, Vec<u8>, Vec<u8>, Option<i64>)>(Statement::Counts, values)
+            .await?;
+        let mut counts = BTreeMap::<i64, Counts>::new();
+        let mut keys = Vec::with_capacity(rows.len());
+        for (message, emoji, data, _) in rows {
+            keys.push(CqlValue::Tuple(vec![
+                Some(CqlValue::BigInt(message)),
+                Some(CqlValue::Blob(emoji.clone())),
+                Some(CqlValue::BigInt(int(reader))),
+            ]));
+            let counted: Counted = value::decode(&data)?;
+            counts.entry(message).or_default().insert(emoji, counted);
+        }
+        let asked = keys.chunks(KEYS_IN_MAX).map(|keys| {
+            let keys = is(CqlValue::List(keys.to_vec()));
+            let values = vec![big(int(channel)), whole(bucket), keys];
+            self.rows::<(i64, Vec<u8>)>(Statement::ReactionsOfUser, values)
+        });
+        let mine: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
+        let mut found = HashMap::new();
+        for (message, counts) in counts {
+            let mut counts: Vec<_> = counts.into_iter().collect();
+            counts.sort_by_cached_key(|(emoji, counted)| (counted.first_at_ms, emoji.clone()));
+            let seen = |(emoji, counted): (Vec<u8>, Counted)| ReactionCount {
+                emoji: counted.emoji,
+                count: counted.count,
+                me: mine.contains(&(message, emoji)),
+            };
+            found.insert(id(message)?, counts.into_iter().map(seen).collect());
+        }
+        Ok(found)
+    }
+
+    /// See [`crate::Store::reactors`].
+    pub(super) async fn reactors(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut values = key(channel, message).to_vec();
+        values.extend([
+            blob(rules::emoji_identity(emoji)),
+            big(after.map_or(0, int)),
+            whole(rows_max(limit)),
+        ]);
+        let rows = self.rows::<(i64,)>(Statement::Reactors, values).await?;
+        rows.into_iter().map(|(user,)| id(user)).collect()
+    }
+
+    /// See [`crate::Store::account`] and [`crate::Store::accounts`].
+    pub(super) async fn accounts(&self, users: &[UserId]) -> Result<Vec<Option<Account>>> {
+        let asked: Vec<_> = users
+            .chunks(KEYS_IN_MAX)
+            .map(|some| {
+                let ids = some.iter().map(|user| CqlValue::BigInt(int(*user)));
+                let values = vec![is(CqlValue::List(ids.collect()))];
+                self.rows::<(i64, Option<Vec<u8>>)>(Statement::Accounts, values)
+            })
+            .collect();
+        let mut found = HashMap::new();
+        let mut answers = stream::iter(asked).buffer_unordered(QUESTIONS_AT_ONCE);
+        while let Some(rows) = answers.try_next().await? {
+            for (user, data) in rows {
+                if let Some(data) = data {
+                    found.insert(user, value::decode::<Account>(&data)?);
+                }
+            }
+        }
+        Ok(users
+            .iter()
+            .map(|user| found.get(&int(*user)).cloned())
+            .collect())
+    }
+
+    /// See [`crate::Store::list_accounts`].
+    pub(super) async fn list_accounts(
+        &self,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<Account>> {
+        let users = self.listed(Kind::Account, after, limit).await?;
+        Ok(self.accounts(&users).await?.into_iter().flatten().collect())
+    }
+
+    /// Ids of a list, in order, from above `after`: the shards' answers, merged.
+    pub(super) async fn listed<T>(
+        &self,
+        kind: Kind,
+        after: Option<Id<T>>,
+        limit: usize,
+    ) -> Result<Vec<Id<T>>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let after = after.map_or(0, int);
+        let asked = (0..SHARDS).map(|shard| {
+            let values = vec![
+                tiny(kind as i8),
+                tiny(shard),
+                big(after),
+                whole(rows_max(limit)),
+            ];
+            self.rows::<(i64,)>(Statement::Ids, values)
+        });
+        let mut ids: Vec<i64> = try_join_all(asked)
+            .await?
+            .into_iter()
+            .flatten()
+            .map(|(id,)| id)
+            .collect();
+        ids.sort_unstable();
+        ids.into_iter().take(limit).map(id).collect()
+    }
+
+    /// See [`crate::Store::guild`].
+    pub(super) async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        let parts = self
+            .rows::<(Option<i8>, Option<i64>, Option<Vec<u8>>)>(
+                Statement::Parts,
+                vec![big(int(guild))],
+            )
+            .await?;
+        let mut settings: Option<Guild> = None;
+        let mut roles: Vec<Role> = Vec::new();
+        let mut channels: Vec<Channel> = Vec::new();
+        for (part, _, data) in parts {
+            // A guild that only has a last message has a row without part.
+            let (Some(part), Some(data)) = (part, data) else {
+                continue;
+            };
+            if part == Part::Settings as i8 {
+                settings = Some(value::decode(&data)?);
+            } else if part == Part::Role as i8 {
+                roles.push(value::decode(&data)?);
+            } else if part == Part::Channel as i8 {
+                channels.push(value::decode(&data)?);
+            }
+        }
+        let Some(settings) = settings else {
+            return Ok(None);
+        };
+        let asked: Vec<_> = channels
+            .into_iter()
+            .map(|channel| self.with_state(channel))
+            .collect();
+        let channels = stream::iter(asked)
+            .buffered(QUESTIONS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let rows = self
+            .rows::<(Option<Vec<u8>>,)>(Statement::Members, vec![big(int(guild))])
+            .await?;
+        let records: Vec<MemberRecord> = all_decoded(rows)?;
+        let users: Vec<_> = records.iter().map(|member| member.user_id).collect();
+        let accounts = self.accounts(&users).await?;
+        let members = records
+            .into_iter()
+            .zip(accounts)
+            .filter_map(|(member, account)| Some((member, account?.user)))
+            .collect();
+        let last = self
+            .row::<(Option<i64>, Option<i64>)>(Statement::GuildLast, vec![big(int(guild))])
+            .await?;
+        let last_message_id = last.and_then(|(last, _)| last).map(id).transpose()?;
+        Ok(Some(GuildSnapshot {
+            guild: settings,
+            roles,
+            channels,
+            members,
+            last_message_id,
+        }))
+    }
+
+    /// A channel with its last message and pin as they are.
+    async fn with_state(&self, mut channel: Channel) -> Result<Channel> {
+        let key = || vec![big(int(channel.id))];
+        let (state, pin) = tokio::try_join!(
+            super::facts::channel_state(self, channel.id),
+            self.row::<(Option<i64>,)>(Statement::LastPin, key()),
+        )?;
+        channel.last_message_id = state.last;
+        let at_ms = pin.and_then(|(at_ms,)| at_ms).map(number);
+        channel.last_pin_timestamp = at_ms.map(model::time::from_unix_ms);
+        Ok(channel)
+    }
+
+    /// See [`crate::Store::guilds_of`].
+    pub(super) async fn guilds_of(&self, user: UserId) -> Result<Vec<GuildId>> {
+        let rows = self
+            .rows::<(i64,)>(Statement::GuildsOfUser, vec![big(int(user))])
+            .await?;
+        rows.into_iter().map(|(guild,)| id(guild)).collect()
+    }
+
+    /// See [`crate::Store::ban`].
+    pub(super) async fn ban(&self, guild: GuildId, user: UserId) -> Result<Option<BanRecord>> {
+        let values = vec![big(int(guild)), Part::Ban.cell(), big(int(user))];
+        let rows = self.rows::<(Option<Vec<u8>>,)>(Statement::Part, values);
+        Ok(all_decoded(rows.await?)?.into_iter().next())
+    }
+
+    /// See [`crate::Store::bans`].
+    pub(super) async fn bans(
+        &self,
+        guild: GuildId,
+        before: Option<UserId>,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<BanRecord>> {
+        if limit == 0 || before.is_some() && before <= after {
+            return Ok(Vec::new());
+        }
+        let nearest = after.is_none() && before.is_some();
+        let statement = if nearest {
+            Statement::PartsDown
+        } else {
+            Statement::PartsUp
+        };
+        let values = vec![
+            big(int(guild)),
+            Part::Ban.cell(),
+            big(after.map_or(0, int)),
+            big(before.map_or(i64::MAX, int)),
+            whole(rows_max(limit)),
+        ];
+        let rows = self.rows::<(Option<Vec<u8>>,)>(statement, values).await?;
+        let mut bans = all_decoded(rows)?;
+        if nearest {
+            bans.reverse();
+        }
+        Ok(bans)
+    }
+
+    /// See [`crate::Store::setting`].
+    pub(super) async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let values = vec![is(CqlValue::Text(name.to_owned()))];
+        let row = self
+            .row::<(Option<Vec<u8>>,)>(Statement::Setting, values)
+            .await?;
+        row.and_then(|(value,)| value)
+            .map(|bytes| Ok(value::decode_bytes(&bytes)?.to_vec()))
+            .transpose()
+    }
+
+    /// See [`crate::Store::files_to_delete`].
+    pub(super) async fn files_to_delete(&self, limit: usize) -> Result<Vec<LostFile>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let asked = (0..SHARDS).map(|shard| {
+            let values = vec![tiny(shard), whole(rows_max(limit))];
+            self.rows::<(Option<Vec<u8>>,)>(Statement::LostFiles, values)
+        });
+        let rows = try_join_all(asked).await?.into_iter().flatten().collect();
+        let mut files: Vec<LostFile> = all_decoded(rows)?;
+        files.sort_unstable_by_key(|file| (file.channel_id, file.attachment_id));
+        files.truncate(limit);
+        Ok(files)
+    }
+
+    /// Rows of messages as the search for orphans sees them.
+    pub(super) fn place_of(channel: i64, message: i64) -> Result<Place> {
+        Ok((id(channel)?, id(message)?))
+    }
+}
+
+fn all_decoded<T: DeserializeOwned>(rows: Vec<(Option<Vec<u8>>,)>) -> Result<Vec<T>> {
+    rows.into_iter()
+        .filter_map(|(data,)| data)
+        .map(|data| value::decode(&data))
+        .collect()
+}

@@ -1,0 +1,261 @@
+//! The URL of a cluster, read strictly: an operator's slip is told, not guessed around.
+//!
+//! ```text
+//!  scylla://[user:password@]host:port[,host:port…]/keyspace[?option=value[&option=value…]]
+//! ```
+
+use percent_encoding::percent_decode_str;
+use scylla::statement::Consistency;
+
+/// Contact points a URL may name; the others are found through them.
+pub const CONTACT_POINTS_MAX: usize = 16;
+
+/// Longest name of a keyspace: what CQL allows.
+const KEYSPACE_CHARS_MAX: usize = 48;
+
+/// Where a cluster is and how to use it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Cluster {
+    /// Name and password, when the cluster asks for them.
+    pub(super) login: Option<(String, String)>,
+    /// `host:port` of some of its nodes.
+    pub(super) nodes: Vec<String>,
+    /// The keyspace all tables are in.
+    pub(super) keyspace: String,
+    /// How a keyspace that is not there is made.
+    pub(super) replication: Replication,
+    /// The datacenter whose nodes are asked; the keyspace is kept there.
+    pub(super) datacenter: Option<String>,
+    /// How many replicas must agree to a read and to a write.
+    pub(super) consistency: Consistency,
+    /// Whether keyspace and tables may be made and changed.
+    pub(super) create: bool,
+}
+
+/// How many copies of each row a new keyspace gets, in each datacenter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Replication(pub(super) u8);
+
+impl std::fmt::Debug for Cluster {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("nodes", &self.nodes)
+            .field("keyspace", &self.keyspace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Reads what follows `scylla:`.
+    ///
+    /// # Errors
+    /// What is wrong, for the operator; never with the password.
+    pub(super) fn parse(rest: &str) -> Result<Self, String> {
+        let rest = rest
+            .strip_prefix("//")
+            .ok_or("\"//\" must follow \"scylla:\"")?;
+        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, keyspace) = rest
+            .split_once('/')
+            .ok_or("a keyspace must follow the hosts: scylla://HOST:PORT/KEYSPACE")?;
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (Some(parse_login(login)?), hosts),
+            None => (None, authority),
+        };
+        let nodes = hosts
+            .split(',')
+            .map(parse_node)
+            .collect::<Result<Vec<_>, _>>()?;
+        if nodes.len() > CONTACT_POINTS_MAX {
+            return Err(format!("more than {CONTACT_POINTS_MAX} hosts"));
+        }
+        let mut cluster = Self {
+            login,
+            nodes,
+            keyspace: parse_keyspace(keyspace)?,
+            replication: Replication(3),
+            datacenter: None,
+            consistency: Consistency::LocalQuorum,
+            create: true,
+        };
+        let mut seen = Vec::new();
+        for option in options.split('&').filter(|_| !options.is_empty()) {
+            let (name, value) = option
+                .split_once('=')
+                .ok_or_else(|| format!("the option \"{option}\" has no value"))?;
+            if seen.contains(&name) {
+                return Err(format!("the option {name} stands twice"));
+            }
+            seen.push(name);
+            cluster.set(name, value)?;
+        }
+        Ok(cluster)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match (name, value) {
+            ("replication_factor", number) => {
+                let factor = number
+                    .parse()
+                    .ok()
+                    .filter(|factor| (1..=9).contains(factor));
+                self.replication = Replication(factor.ok_or("replication_factor is 1 to 9")?);
+            }
+            ("datacenter", "") => return Err("datacenter is empty".to_owned()),
+            ("datacenter", name) if name.chars().all(is_name_char) => {
+                self.datacenter = Some(name.to_owned());
+            }
+            ("datacenter", _) => return Err("datacenter has letters no datacenter has".to_owned()),
+            ("consistency", "local_quorum") => self.consistency = Consistency::LocalQuorum,
+            ("consistency", "quorum") => self.consistency = Consistency::Quorum,
+            ("consistency", _) => return Err("consistency is local_quorum or quorum".to_owned()),
+            ("create", "true") => self.create = true,
+            ("create", "false") => self.create = false,
+            ("create", _) => return Err("create is true or false".to_owned()),
+            ("tls", _) => {
+                return Err(
+                    "this build speaks no TLS to the cluster: put both into one private network"
+                        .to_owned(),
+                );
+            }
+            (name, _) => {
+                return Err(format!(
+                    "unknown option \"{name}\"; known are replication_factor, datacenter, consistency and create"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.'
+}
+
+fn parse_login(login: &str) -> Result<(String, String), String> {
+    let decoded = |text: &str| {
+        percent_decode_str(text)
+            .decode_utf8()
+            .map(|text| text.into_owned())
+            .map_err(|_| "name or password are not UTF-8".to_owned())
+    };
+    let (name, password) = login
+        .split_once(':')
+        .ok_or("a password must follow the name: USER:PASSWORD@")?;
+    if name.is_empty() {
+        return Err("the name before the password is empty".to_owned());
+    }
+    Ok((decoded(name)?, decoded(password)?))
+}
+
+fn parse_node(node: &str) -> Result<String, String> {
+    let wrong = || format!("\"{node}\" is not HOST:PORT");
+    let (host, port) = node.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let good = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(is_name_char),
+    };
+    if good && port != 0 {
+        Ok(node.to_owned())
+    } else {
+        Err(wrong())
+    }
+}
+
+fn parse_keyspace(keyspace: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let good = keyspace.starts_with(|c: char| c.is_ascii_lowercase())
+        && keyspace.chars().all(plain)
+        && keyspace.len() <= KEYSPACE_CHARS_MAX;
+    if good {
+        Ok(keyspace.to_owned())
+    } else {
+        Err(format!(
+            "\"{keyspace}\" is not the name of a keyspace: a small letter, then small letters, digits and _, at most {KEYSPACE_CHARS_MAX}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_whole_url() {
+        let url = "//ada:p%40ss:w%2Frd@db1.example:9042,10.0.0.2:19042,[::1]:9042/guildhall?replication_factor=5&datacenter=eu-1&consistency=quorum&create=false";
+        let cluster = Cluster::parse(url).unwrap();
+        assert_eq!(
+            cluster.login,
+            Some(("ada".to_owned(), "p@ss:w/rd".to_owned()))
+        );
+        assert_eq!(
+            cluster.nodes,
+            ["db1.example:9042", "10.0.0.2:19042", "[::1]:9042"]
+        );
+        assert_eq!(cluster.keyspace, "guildhall");
+        assert_eq!(cluster.replication, Replication(5));
+        assert_eq!(cluster.datacenter.as_deref(), Some("eu-1"));
+        assert_eq!(cluster.consistency, Consistency::Quorum);
+        assert!(!cluster.create);
+        assert!(!format!("{cluster:?}").contains("p@ss"));
+        let short = Cluster::parse("//h:1/k").unwrap();
+        assert_eq!(
+            (short.replication, short.create, short.consistency),
+            (Replication(3), true, Consistency::LocalQuorum)
+        );
+    }
+
+    #[test]
+    fn bad_urls_are_refused() {
+        for bad in [
+            "",
+            "/",
+            "host:9042/k",
+            "//host:9042",
+            "//host:9042/",
+            "//host/k",
+            "//:9042/k",
+            "//host:0/k",
+            "//host:65536/k",
+            "//host:port/k",
+            "//h:1,,h:2/k",
+            "//h:1,/k",
+            "//ho st:1/k",
+            "//[::1:9042/k",
+            "//[x]:9042/k",
+            "//h:1/Key",
+            "//h:1/1k",
+            "//h:1/a-b",
+            "//h:1/k;drop",
+            "//h:1/k/l",
+            "//user@h:1/k",
+            "//:secret@h:1/k",
+            "//u:%ff@h:1/k",
+            "//h:1/k?create",
+            "//h:1/k?create=yes",
+            "//h:1/k?create=true&create=true",
+            "//h:1/k?create=true&",
+            "//h:1/k?replication_factor=0",
+            "//h:1/k?replication_factor=10",
+            "//h:1/k?replication_factor=-1",
+            "//h:1/k?datacenter=",
+            "//h:1/k?datacenter=a'b",
+            "//h:1/k?consistency=one",
+            "//h:1/k?tls=true",
+            "//h:1/k?unknown=1",
+        ] {
+            let refused = Cluster::parse(bad);
+            assert!(refused.is_err(), "{bad}");
+            assert!(!refused.unwrap_err().contains("secret"), "{bad}");
+        }
+        let many = vec!["h:1"; CONTACT_POINTS_MAX + 1].join(",");
+        assert!(Cluster::parse(&format!("//{many}/k")).is_err());
+        assert!(Cluster::parse(&format!("//h:1/{}", "k".repeat(49))).is_err());
+    }
+}
