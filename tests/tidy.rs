@@ -108,12 +108,13 @@ const OURS: [&str; 7] = [
 ];
 
 /// Libraries that only one package may name; the root is `""`.
-const OWNERS: [(&str, &str); 11] = [
+const OWNERS: [(&str, &str); 12] = [
     ("syn", "actors/otp-macros"),
     ("quote", "actors/otp-macros"),
     ("proc-macro2", "actors/otp-macros"),
     ("ractor", "actors/otp"),
     ("fjall", "storage"),
+    ("scylla", "storage"),
     ("axum", "gateway"),
     ("hyper", "gateway"),
     ("multer", "gateway"),

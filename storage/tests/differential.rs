@@ -1,4 +1,4 @@
-//! Random operations on both engines give equal answers, also after a reopen.
+//! Random operations on the reference engine and on another give equal answers, also after a reopen.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -16,6 +16,11 @@ use proptest::prelude::*;
 use storage::conformance::{account, message_id, record};
 use storage::store::{Page, RecordPatch, Write};
 use storage::{Store, StoreError, engine};
+
+#[path = "support/keyspace.rs"]
+mod keyspace;
+
+use keyspace::Keyspace;
 
 const GUILDS: [u64; 2] = [900, 901];
 const CHANNELS: [u64; 3] = [1, 2, 3];
@@ -258,31 +263,55 @@ async fn everything(store: &dyn Store) -> Vec<String> {
     lines
 }
 
+/// Runs the operations on both engines and compares whatever both can tell.
+async fn compare(url: &str, operations: &[Operation]) -> Result<(), TestCaseError> {
+    let reference = engine::open("memory:").await.unwrap();
+    let mut durable = engine::open(url).await.unwrap();
+    for operation in operations {
+        if matches!(operation, Operation::Reopen) {
+            drop(durable);
+            durable = engine::open(url).await.unwrap();
+        }
+        let (expected, answer) = (
+            run(&reference, operation).await,
+            run(&durable, operation).await,
+        );
+        prop_assert_eq!(expected, answer, "{:?}", operation);
+    }
+    let (expected, found) = (everything(&*reference).await, everything(&*durable).await);
+    for (expected, found) in expected.iter().zip(&found) {
+        prop_assert_eq!(expected, found);
+    }
+    prop_assert_eq!(expected.len(), found.len());
+    Ok(())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn engines_agree(operations in proptest::collection::vec(operation(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let directory = tempfile::tempdir().unwrap();
-            let url = format!("fjall:{}", directory.path().display());
-            let reference = engine::open("memory:").await.unwrap();
-            let mut durable = engine::open(&url).await.unwrap();
-            for operation in &operations {
-                if matches!(operation, Operation::Reopen) {
-                    drop(durable);
-                    durable = engine::open(&url).await.unwrap();
-                }
-                let (expected, answer) = (run(&reference, operation).await, run(&durable, operation).await);
-                prop_assert_eq!(expected, answer, "{:?}", operation);
-            }
-            let (expected, found) = (everything(&*reference).await, everything(&*durable).await);
-            for (expected, found) in expected.iter().zip(&found) {
-                prop_assert_eq!(expected, found);
-            }
-            prop_assert_eq!(expected.len(), found.len());
-            Ok(())
-        })?;
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("fjall:{}", directory.path().display());
+        runtime().block_on(compare(&url, &operations))?;
+    }
+}
+
+proptest! {
+    // Each case makes a keyspace, which takes seconds.
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scylla_agrees(operations in proptest::collection::vec(operation(), 20..80)) {
+        if let Some(keyspace) = Keyspace::new() {
+            runtime().block_on(compare(keyspace.url(), &operations))?;
+        }
     }
 }

@@ -51,6 +51,13 @@ impl Keyspace {
         Some(Self { name, url })
     }
 
+    /// `HOST:PORT` of the cluster's nodes.
+    pub(crate) fn nodes(&self) -> Vec<String> {
+        let hosts = self.url.trim_start_matches("scylla://");
+        let hosts = hosts.split('/').next().unwrap_or_default();
+        hosts.split(',').map(str::to_owned).collect()
+    }
+
     /// The URL that opens it.
     pub(crate) fn url(&self) -> &str {
         &self.url

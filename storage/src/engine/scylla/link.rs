@@ -67,6 +67,9 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest time until all nodes know a changed table.
 const AGREEMENT_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How often the nodes are asked whether all know it.
+const AGREEMENT_EVERY: Duration = Duration::from_millis(20);
+
 /// The session and what it needs.
 pub(super) struct Link {
     session: Session,
@@ -90,6 +93,8 @@ impl Link {
             .known_nodes(&cluster.nodes)
             .connection_timeout(CONNECT_TIME_MAX)
             .schema_agreement_timeout(AGREEMENT_TIME_MAX)
+            .schema_agreement_interval(AGREEMENT_EVERY)
+            .refresh_metadata_on_auto_schema_agreement(false)
             .fetch_schema_metadata(false)
             .default_execution_profile_handle(writes.clone().into_handle());
         if let Some((name, password)) = &cluster.login {

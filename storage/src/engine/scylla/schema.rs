@@ -27,13 +27,19 @@
 //! `ids`, `lost_files` are worked off from the front; their sixteen shards keep the tombstones of
 //! one scan few.
 
+use std::time::Duration;
+
 use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
+use scylla::statement::Statement;
 
 use super::clock;
 use super::url::Cluster;
 use crate::error::StoreError;
 use crate::store::Result;
+
+/// Longest time to make a table: on a busy cluster it is long.
+const TABLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// All versions, oldest first; version 1 is the first. Never change one that was released.
 const MIGRATIONS: [&[&str]; 1] = [&[
@@ -170,8 +176,10 @@ async fn applied(session: &Session) -> Result<Vec<i32>> {
 }
 
 async fn run(session: &Session, statement: &str) -> Result<()> {
+    let mut asked = Statement::new(statement);
+    asked.set_request_timeout(Some(TABLE_TIME_MAX));
     session
-        .query_unpaged(statement, ())
+        .query_unpaged(asked, ())
         .await
         .map(drop)
         .map_err(|error| broken(statement, &error))

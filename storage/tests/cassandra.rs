@@ -1,0 +1,340 @@
+//! What only a cluster can show: orphans and how they are healed, keyspaces of other versions, two
+//! stores on one keyspace, a node that dies. Skipped without `GUILDHALL_TEST_CQL`.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::channel::Channel;
+use model::{Id, MessageId};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use storage::conformance::{
+    ADA, BOB, CHANNEL, GUILD, account, found, ids, message_id, put, record,
+};
+use storage::engine::scylla::{Pace, ScyllaStore};
+use storage::store::{Page, RecordPatch, Write};
+use storage::{Store, StoreError, engine};
+
+#[path = "support/keyspace.rs"]
+mod keyspace;
+
+use keyspace::Keyspace;
+
+/// A session of the test's own, that writes what the engine never would.
+async fn raw(keyspace: &Keyspace) -> Session {
+    let nodes = keyspace.nodes();
+    let session = SessionBuilder::new()
+        .known_nodes(nodes)
+        .build()
+        .await
+        .unwrap();
+    session.use_keyspace(keyspace.name(), false).await.unwrap();
+    session
+}
+
+async fn open(keyspace: &Keyspace) -> ScyllaStore {
+    let rest = keyspace.url().strip_prefix("scylla:").unwrap();
+    ScyllaStore::open(rest).await.unwrap()
+}
+
+/// The edit that lost the race with a delete: an update of a row that is not there.
+async fn late_edit(session: &Session, id: MessageId) {
+    let bucket = i32::try_from(model::snowflake::bucket(id)).unwrap();
+    let (channel, id) = (
+        i64::try_from(CHANNEL.get()).unwrap(),
+        i64::try_from(id.get()).unwrap(),
+    );
+    session
+        .query_unpaged(
+            "UPDATE messages SET content = 'ghost', edited_us = 1 WHERE channel_id = ? AND bucket = ? AND message_id = ?",
+            (channel, bucket, id),
+        )
+        .await
+        .unwrap();
+}
+
+async fn rows(session: &Session) -> i64 {
+    let answer = session
+        .query_unpaged("SELECT COUNT(*) FROM messages", ())
+        .await
+        .unwrap();
+    let rows = answer.into_rows_result().unwrap();
+    rows.single_row::<(i64,)>().unwrap().0
+}
+
+/// Never shown, from the first read on; gone after the worker looked at what the readers met.
+#[tokio::test]
+async fn an_orphan_is_never_shown_and_is_healed() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let store = open(&keyspace).await;
+    let raw = raw(&keyspace).await;
+    let all: Vec<_> = (1..=6).map(|number| message_id(1, number)).collect();
+    store
+        .commit(all.iter().map(|id| put(*id)).collect())
+        .await
+        .unwrap();
+    for ghost in [all[2], all[3], all[5]] {
+        store
+            .commit(vec![Write::DeleteMessage(CHANNEL, ghost)])
+            .await
+            .unwrap();
+        late_edit(&raw, ghost).await;
+    }
+    assert_eq!(rows(&raw).await, 6, "the race has left rows behind");
+    let left = [all[4], all[1], all[0]];
+    // Whatever page, and also when an orphan takes a row's place in the answer.
+    for limit in 1..=4 {
+        let page = store.messages(CHANNEL, Page::Latest, limit).await.unwrap();
+        assert_eq!(ids(&page), left[..limit.min(3)]);
+    }
+    let up = store
+        .messages(CHANNEL, Page::After(all[1]), 9)
+        .await
+        .unwrap();
+    assert_eq!(ids(&up), [all[4]]);
+    assert_eq!(store.message(CHANNEL, all[2]).await.unwrap(), None);
+    // It cannot be edited, reacted to or pinned either.
+    let patch = RecordPatch {
+        content: Some("again".to_owned()),
+        ..RecordPatch::default()
+    };
+    let edit = vec![Write::PatchMessage(CHANNEL, all[2], Box::new(patch))];
+    assert_eq!(store.commit(edit).await, Err(StoreError::NotFound));
+    let pin = vec![Write::PutPin(CHANNEL, all[2], 1)];
+    assert_eq!(store.commit(pin).await, Err(StoreError::NotFound));
+
+    let mut worker = store.anti_entropy(Pace::default());
+    assert_eq!(worker.heal_met().await.unwrap(), 3);
+    assert_eq!(rows(&raw).await, 3);
+    assert_eq!(worker.heal_met().await.unwrap(), 0);
+    // A message put again on purpose is not covered by the delete.
+    store.commit(vec![put(all[2])]).await.unwrap();
+    assert_eq!(
+        store.message(CHANNEL, all[2]).await.unwrap(),
+        Some(record(all[2]))
+    );
+}
+
+/// An orphan nobody reads is found by the scan, which goes on where it was after a restart.
+#[tokio::test]
+async fn the_scan_finds_what_nobody_reads() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let store = open(&keyspace).await;
+    let raw = raw(&keyspace).await;
+    for bucket in 0..20 {
+        store
+            .commit(vec![put(message_id(bucket, 1))])
+            .await
+            .unwrap();
+        late_edit(&raw, message_id(bucket, 2)).await;
+    }
+    assert_eq!(rows(&raw).await, 40);
+    let pace = Pace {
+        rows_per_second: 1_000_000,
+        rest: Duration::from_secs(1),
+    };
+    // Each part of the scan by another worker: the cursor is in the keyspace.
+    let mut steps = 0;
+    'round: loop {
+        let mut worker = store.anti_entropy(pace);
+        for _ in 0..1_500 {
+            steps += 1;
+            if worker.scan_page().await.unwrap() == pace.rest {
+                break 'round;
+            }
+        }
+        assert!(steps < 10_000, "the scan does not come round");
+    }
+    assert_eq!(rows(&raw).await, 20);
+    let page = store.messages(CHANNEL, Page::Latest, 50).await.unwrap();
+    assert_eq!(page.len(), 20);
+}
+
+/// Two stores on one keyspace, as two nodes have it: names are unique in both, writes of one are
+/// seen by the other, and a writer whose clock is behind still wins over what it has read.
+#[tokio::test]
+async fn two_stores_share_a_keyspace() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let (one, two) = (open(&keyspace).await, open(&keyspace).await);
+    found(&one).await;
+    assert_eq!(
+        two.create_account(account(Id::new(9), "ada", false)).await,
+        Err(StoreError::Conflict("username"))
+    );
+    let rivals = (10..18_u64).map(|user| {
+        let store = if user % 2 == 0 { &one } else { &two };
+        store.create_account(account(Id::new(user), "wanted", false))
+    });
+    let results = futures_util::future::join_all(rivals).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(
+        results
+            .iter()
+            .all(|result| matches!(result, Ok(()) | Err(StoreError::Conflict("username"))))
+    );
+    let id = message_id(1, 1);
+    one.commit(vec![put(id)]).await.unwrap();
+    // As if a third node wrote with a clock that is an hour ahead.
+    let raw = raw(&keyspace).await;
+    let ahead = i64::try_from(
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_micros(),
+    )
+    .unwrap()
+        + 3_600_000_000;
+    let bucket = i32::try_from(model::snowflake::bucket(id)).unwrap();
+    let text = "UPDATE messages USING TIMESTAMP ? SET content = 'ahead' WHERE channel_id = ? AND bucket = ? AND message_id = ?";
+    let key = (
+        ahead,
+        i64::try_from(CHANNEL.get()).unwrap(),
+        bucket,
+        i64::try_from(id.get()).unwrap(),
+    );
+    raw.query_unpaged(text, key).await.unwrap();
+    let patch = RecordPatch {
+        content: Some("later".to_owned()),
+        ..RecordPatch::default()
+    };
+    two.commit(vec![Write::PatchMessage(CHANNEL, id, Box::new(patch))])
+        .await
+        .unwrap();
+    let seen = one.message(CHANNEL, id).await.unwrap().unwrap();
+    assert_eq!(seen.content, "later");
+    assert_eq!(two.guilds_of(ADA).await.unwrap(), [GUILD]);
+    assert_eq!(two.guilds_of(BOB).await.unwrap(), [GUILD]);
+}
+
+/// A keyspace of a newer version is refused, and one that is not there when it must not be made.
+#[tokio::test]
+async fn other_versions_are_refused() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let never = format!("{}&create=false", keyspace.url());
+    assert!(matches!(
+        engine::open(&never).await.map(drop),
+        Err(StoreError::Broken(text)) if text.contains(keyspace.name())
+    ));
+    drop(open(&keyspace).await);
+    drop(engine::open(&never).await.unwrap());
+    let raw = raw(&keyspace).await;
+    raw.query_unpaged(
+        "INSERT INTO schema_versions (shard, version, applied_us) VALUES (0, 2, 0)",
+        (),
+    )
+    .await
+    .unwrap();
+    assert!(matches!(
+        engine::open(keyspace.url()).await.map(drop),
+        Err(StoreError::Broken(text)) if text.contains("version 2")
+    ));
+    let nobody = "scylla://127.0.0.1:1/keyspace";
+    assert!(matches!(
+        engine::open(nobody).await.map(drop),
+        Err(StoreError::Broken(text)) if text.contains("127.0.0.1:1")
+    ));
+}
+
+/// A batch that no server takes is refused and changes nothing; its neighbours are not touched.
+#[tokio::test]
+async fn a_batch_too_large_leaves_its_neighbours_alone() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let store = open(&keyspace).await;
+    let mut large = record(message_id(1, 2));
+    large.content = "x".repeat(12 * 1_024 * 1_024);
+    let commits = [
+        store.commit(vec![put(message_id(1, 1))]),
+        store.commit(vec![Write::PutMessage(Box::new(large))]),
+        store.commit(vec![put(message_id(1, 3))]),
+    ];
+    let [first, refused, last] = commits;
+    first.await.unwrap();
+    let refused = refused.await;
+    assert!(
+        matches!(refused, Err(StoreError::NotApplied(_))),
+        "{refused:?}"
+    );
+    last.await.unwrap();
+    let page = store.messages(CHANNEL, Page::Latest, 9).await.unwrap();
+    assert_eq!(ids(&page), [message_id(1, 3), message_id(1, 1)]);
+}
+
+/// Three replicas, one killed in the middle of the writing: every write that was acknowledged is
+/// there, in order, and writes and reads go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quorum_goes_on_without_a_third() {
+    let pids = std::env::var("GUILDHALL_TEST_CQL_PIDS").unwrap_or_default();
+    let pids: Vec<&str> = pids.split_whitespace().collect();
+    let [_, _, third] = pids[..] else {
+        return;
+    };
+    let Some(keyspace) = Keyspace::with_replicas(3) else {
+        return;
+    };
+    let store: Arc<ScyllaStore> = Arc::new(open(&keyspace).await);
+    found(&*store).await;
+    let second = Id::new(2_001);
+    store
+        .commit(vec![Write::PutChannel(Box::new(Channel::new(
+            second, GUILD, 0, "second",
+        )))])
+        .await
+        .unwrap();
+    let mut acknowledged = Vec::new();
+    let mut slowest = Duration::ZERO;
+    for number in 1..=300_u64 {
+        if number == 100 {
+            let killed = std::process::Command::new("kill")
+                .args(["-KILL", third])
+                .status()
+                .unwrap();
+            assert!(killed.success());
+        }
+        let began = Instant::now();
+        let commits: Vec<_> = (0..4)
+            .map(|part| {
+                let id = message_id(1, number * 10 + part);
+                let mut elsewhere = record(id);
+                elsewhere.channel_id = second;
+                let batch = vec![put(id), Write::PutMessage(Box::new(elsewhere))];
+                (id, store.commit(batch))
+            })
+            .collect();
+        for (id, commit) in commits {
+            commit.await.unwrap();
+            acknowledged.push(id);
+        }
+        slowest = slowest.max(began.elapsed());
+        let page = store.messages(CHANNEL, Page::Latest, 4).await.unwrap();
+        let newest: Vec<_> = acknowledged.iter().rev().take(4).copied().collect();
+        assert_eq!(ids(&page), newest);
+    }
+    eprintln!("slowest round of four commits: {slowest:?}");
+    for channel in [CHANNEL, second] {
+        let page = store.messages(channel, Page::Latest, 2_000).await.unwrap();
+        let expected: Vec<_> = acknowledged.iter().rev().copied().collect();
+        assert_eq!(ids(&page), expected);
+    }
+    assert_eq!(
+        store
+            .create_account(account(Id::new(77), "ada", false))
+            .await,
+        Err(StoreError::Conflict("username"))
+    );
+    store
+        .create_account(account(Id::new(77), "eve", false))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+}
