@@ -51,7 +51,7 @@ macro_rules! engine_conformance {
         $crate::engine_conformance! { @cases $name, $engine,
             accounts: unique_names, bots_share_names, changes, listing;
             guilds: snapshot, deletion, membership, bans, channels_move_and_go;
-            messages: paging, around, across_buckets, last_message_ids, patches, large_values, purge, purge_list, lost_files;
+            messages: paging, around, across_buckets, last_message_ids, patches, replaced, large_values, purge, put_while_purged, purge_list, lost_files;
             reactions: counting, order, paging_reactors, clearing, need_their_message;
             pins: order_and_count, follow_their_message;
             batches: all_or_nothing, in_order, settings, many_at_once, close_refuses;

@@ -338,3 +338,48 @@ async fn a_quorum_goes_on_without_a_third() {
         .unwrap();
     store.close().await.unwrap();
 }
+
+/// Figures for whoever changes the engine: `--ignored --nocapture rates`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn rates() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let store = Arc::new(open(&keyspace).await);
+    let message = |guild: u64, number: u64| {
+        let mut message = record(message_id(3, number));
+        message.guild_id = Id::new(guild);
+        message.channel_id = Id::new(10_000 + guild);
+        vec![Write::PutMessage(Box::new(message))]
+    };
+    let mut times = Vec::new();
+    for number in 1..=300 {
+        let began = Instant::now();
+        store.commit(message(1, number)).await.unwrap();
+        times.push(began.elapsed());
+    }
+    times.sort();
+    eprintln!("one at a time: p50 {:?}, p99 {:?}", times[150], times[297]);
+    for (guilds, each) in [(1, 5_000_u64), (16, 500), (64, 150)] {
+        let began = Instant::now();
+        let mut commits = Vec::new();
+        for number in 1_000..1_000 + each {
+            commits.extend((1..=guilds).map(|guild| store.commit(message(guild, number))));
+        }
+        for commit in commits {
+            commit.await.unwrap();
+        }
+        let rate = (guilds * each) as f64 / began.elapsed().as_secs_f64();
+        eprintln!("{guilds} guilds at once: {rate:.0} messages a second");
+    }
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let began = Instant::now();
+        let page = store.messages(Id::new(10_001), Page::Latest, 50).await;
+        assert_eq!(page.unwrap().len(), 50);
+        times.push(began.elapsed());
+    }
+    times.sort();
+    eprintln!("latest 50: p50 {:?}, p99 {:?}", times[150], times[297]);
+}

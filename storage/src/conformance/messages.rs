@@ -245,6 +245,50 @@ pub async fn patches(engine: &dyn Engine) {
         .unwrap();
 }
 
+/// A message that is put again is what was put last, whatever it had before.
+pub async fn replaced(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let id = message_id(1, 1);
+    let mut full = record(id);
+    full.edited_timestamp = Some(model::time::from_unix_ms(1_700_000_000_123));
+    full.tts = true;
+    full.mention_everyone = true;
+    full.mentions = vec![Id::new(1), Id::new(u64::from(u32::MAX))];
+    full.mention_roles = vec![Id::new(2)];
+    full.embeds = vec![Embed {
+        title: Some("title".to_owned()),
+        ..Embed::default()
+    }];
+    full.nonce = Some(model::message::Nonce::Integer(-7));
+    full.pinned = true;
+    full.flags = 1 << 63;
+    full.kind = 255;
+    full.message_reference = Some(model::message::MessageReference {
+        kind: 0,
+        message_id: Some(message_id(1, 0)),
+        channel_id: CHANNEL,
+        guild_id: None,
+    });
+    let mut empty = record(id);
+    empty.content = String::new();
+    let put = |record: &model::message::MessageRecord| {
+        store.commit(vec![Write::PutMessage(Box::new(record.clone()))])
+    };
+    for state in [&full, &empty, &full, &full, &empty] {
+        put(state).await.unwrap();
+        let seen = store.message(CHANNEL, id).await.unwrap();
+        assert_eq!(seen.as_ref(), Some(state));
+    }
+    // In one batch, and after a delete in the same one.
+    let batch = vec![
+        Write::PutMessage(Box::new(full.clone())),
+        Write::DeleteMessage(CHANNEL, id),
+        Write::PutMessage(Box::new(empty.clone())),
+    ];
+    store.commit(batch).await.unwrap();
+    assert_eq!(store.message(CHANNEL, id).await.unwrap(), Some(empty));
+}
+
 /// Values of any size come back whole, in both directions, and shrink and go without a trace.
 pub async fn large_values(engine: &dyn Engine) {
     let store = engine.open().await;
@@ -354,6 +398,31 @@ pub async fn purge(engine: &dyn Engine) {
         .await
         .unwrap();
     assert_eq!(neighbours.len(), 1);
+}
+
+/// A channel that is half purged takes messages like any other, and those go with the rest.
+pub async fn put_while_purged(engine: &dyn Engine) {
+    let store = engine.open().await;
+    found(&*store).await;
+    let messages = history(&*store).await;
+    store
+        .commit(vec![Write::DeleteChannel(GUILD, CHANNEL)])
+        .await
+        .unwrap();
+    assert_eq!(store.purge_channel(CHANNEL, 4).await.unwrap(), 4);
+    // In the bucket that was emptied, above and below what was there, and over what is still there.
+    let new = [message_id(7, 9), message_id(7, 0), messages[2]];
+    store
+        .commit(new.iter().map(|id| put(*id)).collect())
+        .await
+        .unwrap();
+    let mut left = vec![new[0], new[1]];
+    left.extend(messages[..6].iter().rev());
+    assert_eq!(page(&*store, Page::Latest, 50).await, left);
+    assert_eq!(store.purge_channel(CHANNEL, 50).await.unwrap(), 8);
+    assert_eq!(store.purge_channel(CHANNEL, 50).await.unwrap(), 0);
+    store.commit(vec![put(messages[0])]).await.unwrap();
+    assert_eq!(page(&*store, Page::Latest, 50).await, [messages[0]]);
 }
 
 /// What is left to purge is on a list until it is done, whether the channel went alone or with its
