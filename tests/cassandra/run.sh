@@ -92,7 +92,7 @@ status=0
 if ((status)); then
   for ((node = 1; node <= nodes; node++)); do
     echo "warnings of node $node:" >&2
-    grep -E "^(WARN|ERROR)" "$work/$node/out" | tail -20 >&2 || true
+    grep -E "^(WARN|ERROR) " "$work/$node/out" | grep -v StartupChecks | tail -10 >&2 || true
   done
 fi
 exit "$status"

@@ -71,7 +71,7 @@ mod tests {
             steps in proptest::collection::vec((0_i64..1_000, proptest::option::of(0_i64..2_000)), 1..100),
         ) {
             let clock = Clock::default();
-            let mut last = -1;
+            let mut last = 0;
             for (now, seen) in steps {
                 if let Some(seen) = seen {
                     clock.observe(seen);

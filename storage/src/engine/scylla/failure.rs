@@ -11,7 +11,7 @@
 //! was sent. Everything else may have happened, now or later: a coordinator that gave up waiting
 //! has its batch in the log of batches and plays it again.
 
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError, WriteType};
 
 use crate::error::StoreError;
 
@@ -24,6 +24,9 @@ pub(super) struct Failure {
     pub(super) again: bool,
     /// Whether the server had too much to do.
     pub(super) busy: bool,
+    /// Whether it was a logged batch of which at least one node has the log, so that all of it will
+    /// be applied, but not all nodes that should have it answered.
+    pub(super) logged: bool,
     /// What was said.
     pub(super) text: String,
 }
@@ -34,6 +37,7 @@ impl Failure {
             may_be_applied,
             again,
             busy: false,
+            logged: false,
             text: text.to_string(),
         }
     }
@@ -90,6 +94,14 @@ impl Failure {
                 busy: true,
                 ..Self::new(false, true, error)
             },
+            DbError::WriteTimeout {
+                write_type: WriteType::BatchLog,
+                received: 1..,
+                ..
+            } => Self {
+                logged: true,
+                ..Self::new(true, true, error)
+            },
             // A coordinator finds itself overloaded while it sends: some replicas may have it.
             _ => Self::new(true, true, error),
         }
@@ -117,7 +129,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scylla::errors::{OperationType, WriteType};
+    use scylla::errors::OperationType;
     use scylla::statement::Consistency;
 
     fn database(error: DbError) -> ExecutionError {
@@ -191,6 +203,19 @@ mod tests {
             assert!(failure.may_be_applied && failure.again, "{error}");
             assert!(matches!(failure.of_write(false), StoreError::Unknown(_)));
         }
+    }
+
+    #[test]
+    fn a_log_on_one_node_is_told_apart() {
+        assert!(Failure::of(&write_timeout(WriteType::BatchLog)).logged);
+        assert!(!Failure::of(&write_timeout(WriteType::Batch)).logged);
+        let nobody = DbError::WriteTimeout {
+            consistency: Consistency::Two,
+            received: 0,
+            required: 2,
+            write_type: WriteType::BatchLog,
+        };
+        assert!(!Failure::of(&database(nobody)).logged);
     }
 
     #[test]

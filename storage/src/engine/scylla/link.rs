@@ -7,6 +7,10 @@
 //!   what an error says about the tries before it. Every write is idempotent, since its timestamp is
 //!   fixed and nothing is counted or appended; so one whose outcome is unknown, or that found no
 //!   quorum, is sent again with the same timestamp, [`WRITE_TRIES_MAX`] times in all.
+//! * **The log of a batch** has to be on two nodes beside the coordinator. For the ten to twenty
+//!   seconds in which one of three is dead and not yet known to be, every logged batch would fail. So
+//!   when the log reached one node, which is enough for the whole batch to be applied whatever dies
+//!   now, the same statements are sent without a log.
 //! * **Lightweight transactions** are sent once. Their caller looks what became of them.
 //!
 //! The driver finds the replicas of a row by its token, keeps connections to all nodes of the
@@ -217,9 +221,10 @@ impl Link {
     /// [`StoreError::Unknown`]: after [`WRITE_TRIES_MAX`] tries it is not known.
     pub(super) async fn write(&self, changes: &[Change]) -> Result<()> {
         let mut may_be_applied = false;
+        let mut logged = false;
         let mut pause = PAUSE;
         for left in (0..WRITE_TRIES_MAX).rev() {
-            let Err(failure) = self.write_once(changes).await else {
+            let Err(failure) = self.write_once(changes, logged).await else {
                 return Ok(());
             };
             if !failure.again || left == 0 {
@@ -228,13 +233,22 @@ impl Link {
             tracing::debug!(error = failure.text, left, "a write is sent again");
             metrics::counter!("guildhall_store_cql_retries_total").increment(1);
             may_be_applied |= failure.may_be_applied;
+            if failure.logged && !logged {
+                logged = true;
+                continue;
+            }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
         Ok(())
     }
 
-    async fn write_once(&self, changes: &[Change]) -> std::result::Result<(), Failure> {
+    /// One try. `logged`: the cluster already has the log of this batch.
+    async fn write_once(
+        &self,
+        changes: &[Change],
+        logged: bool,
+    ) -> std::result::Result<(), Failure> {
         let kind = match changes {
             [] => return Ok(()),
             [only] => {
@@ -245,6 +259,7 @@ impl Link {
             [first, rest @ ..] if rest.iter().all(|other| other.same_partition(first)) => {
                 BatchType::Unlogged
             }
+            _ if logged => BatchType::Unlogged,
             _ => BatchType::Logged,
         };
         let mut batch = Batch::new(kind);
