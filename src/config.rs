@@ -40,6 +40,11 @@ pub struct Config {
     pub sessions_max: usize,
     /// Sessions of one relay; a guild with more gets further relays.
     pub relay_sessions_max: usize,
+    /// Members of a guild above which people's sessions are passive there until their client
+    /// subscribes to something in it.
+    pub passive_members_min: usize,
+    /// Longest time, in seconds, until passive sessions are told which channels have moved.
+    pub passive_update_seconds: u64,
     /// Most open connections; further ones are refused.
     pub connections_max: usize,
     /// Snowflake worker number of this node (0–1023).
@@ -78,6 +83,8 @@ impl Default for Config {
             replay_events_max: 4_096,
             sessions_max: 100_000,
             relay_sessions_max: chat::relay::RELAY_SESSIONS_MAX,
+            passive_members_min: chat::session::PASSIVE_MEMBERS_MIN,
+            passive_update_seconds: chat::relay::PASSIVE_UPDATE_EVERY.as_secs(),
             connections_max: 100_000,
             worker: 0,
             drain_spread_ms: 1_000,
@@ -126,6 +133,10 @@ impl Config {
         anyhow::ensure!(
             self.relay_sessions_max > 0,
             "relay_sessions_max: must be above 0"
+        );
+        anyhow::ensure!(
+            self.passive_update_seconds > 0,
+            "passive_update_seconds: must be above 0"
         );
         anyhow::ensure!(self.connections_max > 0, "connections_max: must be above 0");
         anyhow::ensure!(

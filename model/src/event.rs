@@ -12,8 +12,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use crate::id::{ChannelId, GuildId, UserId};
+use crate::emoji::ReactionEmoji;
+use crate::id::{ChannelId, GuildId, MessageId, UserId};
 use crate::intents::Intents;
+use crate::time::Timestamp;
 
 /// Who of a guild's sessions an event is for, before intents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,76 @@ pub enum Class {
     Durable,
 }
 
+/// Which passive sessions get an event, of those its [`Audience`] includes. A session is passive
+/// in a large guild that its client shows nothing of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Passive {
+    /// All of them: the shape of the guild changed, or everyone is mentioned.
+    #[default]
+    All,
+    /// Those of these users only; empty = none.
+    Users(Arc<[UserId]>),
+}
+
+/// Where a channel is by now: what passive sessions are told of it now and then, in one event for
+/// all its messages and pins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Latest {
+    /// The channel.
+    pub id: ChannelId,
+    /// Newest message, may name a deleted one.
+    pub last_message_id: Option<MessageId>,
+    /// When a message was last pinned.
+    pub last_pin_timestamp: Option<Timestamp>,
+}
+
+/// What an event does to the reactions of messages. Queues that fold reactions ask it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reactions {
+    /// Nothing.
+    #[default]
+    Untouched,
+    /// One reaction comes or goes.
+    Changed(Box<ReactionChange>),
+    /// Whatever was said of the reactions of these messages before must come before it.
+    Settled(Box<[MessageId]>),
+}
+
+/// One reaction that comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReactionChange {
+    /// On which message.
+    pub message: MessageId,
+    /// Whose.
+    pub user: UserId,
+    /// With what: the emoji's key, the same with and without the sign for its coloured form.
+    pub emoji: Box<str>,
+    /// Whether it comes.
+    pub added: bool,
+    /// Whether it was its user's doing; a moderator may take it away too.
+    pub own: bool,
+}
+
+impl ReactionChange {
+    /// A reaction of `user` to `message` that comes (`added`) or goes, by its user's doing (`own`)
+    /// or another's.
+    pub fn new(
+        message: MessageId,
+        user: UserId,
+        emoji: &ReactionEmoji,
+        added: bool,
+        own: bool,
+    ) -> Self {
+        Self {
+            message,
+            user,
+            emoji: emoji.key().replace('\u{fe0f}', "").into(),
+            added,
+            own,
+        }
+    }
+}
+
 /// An event as bytes, once per form, then shared.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -52,6 +124,12 @@ pub struct Encoded {
     pub always_for: SmallVec<[UserId; 1]>,
     /// Class for shedding.
     pub class: Class,
+    /// Which passive sessions get it.
+    pub passive: Passive,
+    /// What passive sessions are told of its channel later.
+    pub latest: Option<Box<Latest>>,
+    /// What it does to reactions.
+    pub reactions: Reactions,
     /// The `d` value and the closing brace of the envelope.
     pub body: Bytes,
     /// The body for sessions without MESSAGE_CONTENT; `None` = no difference.
@@ -76,6 +154,9 @@ impl Encoded {
             intents,
             always_for: SmallVec::new(),
             class: Class::Durable,
+            passive: Passive::All,
+            latest: None,
+            reactions: Reactions::Untouched,
             body: body_of(data),
             redacted: None,
             whole_for: SmallVec::new(),
@@ -87,6 +168,35 @@ impl Encoded {
     pub fn class(mut self, class: Class) -> Self {
         self.class = class;
         self
+    }
+
+    /// Sends it to no passive sessions but those of `users`.
+    #[must_use]
+    pub fn passive_for(mut self, users: impl IntoIterator<Item = UserId>) -> Self {
+        self.passive = Passive::Users(users.into_iter().collect());
+        self
+    }
+
+    /// Says where its channel is from here on.
+    #[must_use]
+    pub fn latest(mut self, latest: Latest) -> Self {
+        self.latest = Some(Box::new(latest));
+        self
+    }
+
+    /// Says what it does to reactions.
+    #[must_use]
+    pub fn reactions(mut self, reactions: Reactions) -> Self {
+        self.reactions = reactions;
+        self
+    }
+
+    /// Whether passive sessions of `user` get it, of those its audience includes.
+    pub fn reaches_passive(&self, user: UserId) -> bool {
+        match &self.passive {
+            Passive::All => true,
+            Passive::Users(users) => users.contains(&user),
+        }
     }
 
     /// Sends it to `user` whatever the intents.
@@ -228,5 +338,23 @@ mod tests {
         assert_eq!(event.body_for(other, without), event.redacted.as_ref());
         assert_eq!(event.body_for(other, with), Some(&event.body));
         assert_eq!(event.body_for(other, Intents::GUILDS), None);
+    }
+
+    #[test]
+    fn passive_sessions_get_what_is_theirs() {
+        let (named, other): (UserId, UserId) = (Id::new(1), Id::new(2));
+        let event = Encoded::new("X", None, Audience::Guild, Intents::NONE, &());
+        assert!(event.reaches_passive(other), "unless it says otherwise");
+        let event = event.passive_for([named]);
+        assert!(event.reaches_passive(named) && !event.reaches_passive(other));
+        assert!(!event.passive_for([]).reaches_passive(named));
+    }
+
+    #[test]
+    fn one_emoji_is_one_reaction_with_or_without_its_colour() {
+        let emoji = |text: &str| ReactionEmoji::parse(text).expect("an emoji");
+        let of = |text| ReactionChange::new(Id::new(1), Id::new(2), &emoji(text), true, true);
+        assert_eq!(of("\u{2764}\u{fe0f}"), of("\u{2764}"));
+        assert_ne!(of("\u{2764}"), of("\u{1f44d}"));
     }
 }

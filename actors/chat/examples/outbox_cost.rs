@@ -137,6 +137,7 @@ fn main() {
                 pid: probe.pid(),
                 user: Id::new(number as u64 + 1),
                 intents: Intents::ALL,
+                passive: false,
                 outbox: Arc::clone(outbox),
             },
             view: Arc::clone(&view),

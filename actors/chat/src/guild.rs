@@ -28,14 +28,14 @@ use std::time::Duration;
 
 use metrics::counter;
 use model::presence::Presence;
-use model::{GuildId, UserId};
+use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use client::*;
 pub use family::Guilds;
-pub use message::Message;
+pub use message::{Message, Watch};
 pub use reply::Reply;
 pub use state::SnapshotWants;
 
@@ -48,6 +48,7 @@ use crate::chat::Chat;
 use crate::clock;
 use crate::error::{ChatError, Missing, Result};
 use crate::relay::{Order, SessionId, Subscriber};
+use crate::session::outbox::Outbox;
 
 /// Most requests waiting for a guild; further ones get [`ChatError::Busy`]. Gauge: the mailbox
 /// metrics of the runtime, kind `guild`.
@@ -116,6 +117,40 @@ pub async fn subscribe(
 pub fn unsubscribe(chat: &Chat, guild: GuildId, session: SessionId) {
     if let Some(server) = chat.guilds().lookup(guild) {
         server.cast(Message::Unsubscribe(session));
+    }
+}
+
+/// A session of a subscribed user gets everything from here on, if it was passive.
+///
+/// # Errors
+/// As `execute`; it stays as it was.
+pub(crate) async fn activate(chat: &Chat, guild: GuildId, session: SessionId) -> Result<()> {
+    ask(chat, guild, |reply| Message::Activate {
+        session: session.clone(),
+        reply,
+    })
+    .await
+}
+
+/// A session watches parts of the member lists of some channels from here on, instead of what it
+/// watched before in this guild; no channels: it watches nothing. Each range is of positions in the
+/// list, both ends included. Returns at once; the lists arrive as GUILD_MEMBER_LIST_UPDATE in
+/// `outbox`. Ends when the session listens to the guild no more.
+pub(crate) fn watch_members(
+    chat: &Chat,
+    guild: GuildId,
+    session: SessionId,
+    user: UserId,
+    channels: Vec<(ChannelId, Vec<(u32, u32)>)>,
+    outbox: Arc<Outbox>,
+) {
+    if let Some(server) = chat.guilds().lookup(guild) {
+        server.cast(Message::Watch(Box::new(Watch {
+            session,
+            user,
+            channels,
+            outbox,
+        })));
     }
 }
 
@@ -254,11 +289,22 @@ impl GenServer for GuildServer {
                     Settle::Nothing,
                 );
             }
+            Message::Activate { session, reply } => {
+                if self.ready().is_none() {
+                    reply.send(Err(self.refusal()));
+                } else {
+                    let order = lane::Step::Order(Order::Activate(session));
+                    self.hand_over(vec![order], None, Settle::Nothing);
+                    reply.send(Ok(()));
+                }
+            }
             Message::Presence {
                 user,
                 presence,
                 client_status,
             } => self.presence(user, presence, client_status),
+            // Lists are made from the member table, which is yet to come.
+            Message::Watch(_) => {}
             Message::Drain(from) => {
                 self.phase = Phase::Draining;
                 // If the lane is gone there is nothing left to settle.
@@ -336,13 +382,16 @@ impl GuildServer {
         }
     }
 
-    fn subscribe(&mut self, subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+    fn subscribe(&mut self, mut subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+        let passive_members_min = self.chat.config().passive_members_min;
         let Some(state) = self.ready() else {
             return reply.send(Err(self.refusal()));
         };
         let Some(view) = state.view_of(subscriber.user) else {
             return reply.send(Err(ChatError::NotFound(Missing::Guild)));
         };
+        // Decided once: a session does not become passive because the guild grows.
+        subscriber.passive &= state.member_count() > passive_members_min;
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
         let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
         let snapshot = wanted

@@ -336,6 +336,9 @@ impl Connection {
                 let answered = attached.request_members(guild, request, nonce);
                 Box::pin(drive(&self.writer, answered)).await;
             }
+            (Phase::Attached(attached), ClientPayload::Subscriptions(wanted)) => {
+                attached.subscribe_guilds(wanted.guilds);
+            }
             (Phase::Attached(_), ClientPayload::Ignored(_)) => {}
         }
         Ok(())

@@ -5,6 +5,7 @@ mod support;
 
 mod login;
 mod commands;
+mod subscriptions;
 mod closes;
 mod resume;
 mod abuse;

@@ -66,10 +66,12 @@ pub(crate) struct Receiver {
     ledger: Ledger,
     tally: Arc<Tally>,
     warm: bool,
+    /// Whether it subscribed, so that messages are counted.
+    active: bool,
 }
 
 impl Receiver {
-    /// Connects, identifies and reads READY.
+    /// Connects, identifies, reads READY, and subscribes to the guild it shows, if any.
     ///
     /// # Errors
     /// When the node refuses or does not answer in time.
@@ -77,6 +79,7 @@ impl Receiver {
         addr: SocketAddr,
         token: &str,
         compress: Compression,
+        shown: Option<&str>,
         tally: Arc<Tally>,
     ) -> anyhow::Result<Self> {
         let signing_in = async {
@@ -117,8 +120,19 @@ impl Receiver {
                 ledger,
                 tally,
                 warm: false,
+                active: shown.is_some(),
             };
             receiver.read_ready(rest).await?;
+            if let Some(guild) = shown {
+                let wants = json!({"typing": true, "activities": true, "threads": true});
+                let subscribe = json!({"op": 37, "d": {"subscriptions": {guild: wants}}});
+                let frame = text_frame(&subscribe.to_string());
+                let written = receiver.connection.stream.try_write(&frame);
+                ensure!(
+                    written.is_ok_and(|written| written == frame.len()),
+                    "no room to subscribe"
+                );
+            }
             anyhow::Ok(receiver)
         };
         tokio::time::timeout(SIGN_IN_MAX, signing_in)
@@ -197,6 +211,7 @@ impl Receiver {
             ledger,
             tally,
             warm,
+            active,
         } = self;
         buffer.feed(bytes, |opcode, payload| {
             if opcode != TEXT && opcode != BINARY {
@@ -208,7 +223,7 @@ impl Receiver {
                     return;
                 };
                 ledger.number(sequence);
-                let Some((number, sent)) = measured(text) else {
+                let Some((number, sent)) = measured(text).filter(|_| *active) else {
                     return;
                 };
                 if number == WARM_UP {

@@ -29,7 +29,7 @@ use super::lane::{self, Lane, LaneArgs};
 use super::{GuildArgs, GuildServer, MAILBOX_MAX};
 use crate::chat::Chat;
 use crate::error::{ChatError, Result};
-use crate::relay::Relays;
+use crate::relay::{RelayOptions, Relays};
 
 /// Name of the supervisor of all families.
 pub const SUPERVISOR: &str = "guilds";
@@ -63,10 +63,10 @@ pub struct Family {
 }
 
 impl Family {
-    fn new(guild: GuildId, relay_sessions_max: usize) -> Self {
+    fn new(guild: GuildId, options: RelayOptions) -> Self {
         Self {
             guild,
-            relays: Relays::new(guild, relay_sessions_max),
+            relays: Relays::new(guild, options),
             lane: Mutex::new(None),
             generation: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -246,7 +246,11 @@ impl Guilds {
         let inner = &self.inner;
         let supervisor = DynamicSupervisorRef::whereis(&inner.node, SUPERVISOR);
         let supervisor = supervisor.ok_or(ChatError::Unavailable)?;
-        let family = Arc::new(Family::new(guild, chat.config().relay_sessions_max));
+        let options = RelayOptions {
+            sessions_max: chat.config().relay_sessions_max,
+            passive_update_every: chat.config().passive_update_every,
+        };
+        let family = Arc::new(Family::new(guild, options));
         let (chat, guilds) = (chat.clone(), inner.directory.registry().clone());
         let families = inner.families.clone();
         let spec = ChildSpec::supervisor("family", move || describe(&chat, &family, &guilds))

@@ -333,6 +333,6 @@ impl Lane {
         for reaction in &mut message.reactions {
             reaction.me = false;
         }
-        state::message_event("MESSAGE_UPDATE", guild, &message)
+        state::message_update(guild, &message)
     }
 }

@@ -39,7 +39,7 @@ use model::user::User;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use storage::store::{GuildSnapshot, Write};
 
-pub(crate) use events::message_event;
+pub(crate) use events::message_update;
 pub use nonces::NONCES_MAX;
 pub use recent::RECENT_MAX;
 pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
@@ -209,6 +209,11 @@ impl GuildState {
     /// Whether [`Command::DeleteGuild`] was applied; nothing can be asked any more.
     pub fn is_deleted(&self) -> bool {
         self.deleted
+    }
+
+    /// How many members there are.
+    pub fn member_count(&self) -> usize {
+        self.members.len()
     }
 
     /// Ids of all members.

@@ -24,6 +24,28 @@ use super::{Order, Relay, RelayHandle, SessionId};
 /// for more the guild gets another relay.
 pub const RELAY_SESSIONS_MAX: usize = 15_000;
 
+/// How often passive sessions are told which channels have moved, unless
+/// [`crate::chat::ChatConfig::passive_update_every`] says otherwise.
+pub const PASSIVE_UPDATE_EVERY: Duration = Duration::from_secs(30);
+
+/// What an operator can set about relays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayOptions {
+    /// Most sessions of one relay.
+    pub sessions_max: usize,
+    /// Longest time until passive sessions are told which channels have moved.
+    pub passive_update_every: Duration,
+}
+
+impl Default for RelayOptions {
+    fn default() -> Self {
+        Self {
+            sessions_max: RELAY_SESSIONS_MAX,
+            passive_update_every: PASSIVE_UPDATE_EVERY,
+        }
+    }
+}
+
 /// Restarts of a guild's relays within [`RELAY_RESTART_PERIOD`] after which their supervisor gives up:
 /// the family starts it anew, and the sessions are sent away.
 pub const RELAY_RESTARTS_MAX: usize = 30;
@@ -95,7 +117,7 @@ pub struct Relays {
 
 struct Inner {
     guild: GuildId,
-    sessions_max: usize,
+    options: RelayOptions,
     homes: Arc<Homes>,
     /// By number; never fewer.
     relays: RwLock<Vec<RelayHandle>>,
@@ -111,15 +133,15 @@ impl std::fmt::Debug for Relays {
 }
 
 impl Relays {
-    /// The way to the relays of `guild`, each for at most `sessions_max` sessions, which are yet to
-    /// be started by the supervisor of [`Relays::describe`].
-    pub fn new(guild: GuildId, sessions_max: usize) -> Self {
+    /// The way to the relays of `guild`, which are yet to be started by the supervisor of
+    /// [`Relays::describe`].
+    pub fn new(guild: GuildId, options: RelayOptions) -> Self {
         let homes = Arc::<Homes>::default();
-        let first = RelayHandle::numbered(guild, 0, Arc::clone(&homes));
+        let first = RelayHandle::numbered(guild, 0, Arc::clone(&homes), options);
         Self {
             inner: Arc::new(Inner {
                 guild,
-                sessions_max: sessions_max.max(1),
+                options,
                 homes,
                 relays: RwLock::new(vec![first]),
             }),
@@ -151,17 +173,15 @@ impl Relays {
         for order in orders {
             match &order {
                 Order::Subscribe { subscriber, .. } => {
-                    let home = self
-                        .inner
-                        .homes
-                        .choose(&subscriber.id, self.inner.sessions_max);
+                    let most = self.inner.options.sessions_max.max(1);
+                    let home = self.inner.homes.choose(&subscriber.id, most);
                     while each.len() <= home {
                         each.push(Vec::new());
                         self.grow(each.len());
                     }
                     each[home].push(order);
                 }
-                Order::Unsubscribe(id) => match self.inner.homes.of(id) {
+                Order::Unsubscribe(id) | Order::Activate(id) => match self.inner.homes.of(id) {
                     Some(home) if home < each.len() => each[home].push(order),
                     _ => everyone(&mut each, order),
                 },
@@ -182,7 +202,7 @@ impl Relays {
         let mut all = inner.relays.write();
         while all.len() < relays {
             let homes = Arc::clone(&inner.homes);
-            let relay = RelayHandle::numbered(inner.guild, all.len(), homes);
+            let relay = RelayHandle::numbered(inner.guild, all.len(), homes, inner.options);
             tracing::info!(guild = %inner.guild, relays = all.len() + 1, "another relay");
             start(&all[0], &relay);
             all.push(relay);

@@ -219,6 +219,10 @@ impl Attached {
         self.session.cast(Message::SetPresence(presence));
     }
 
+    pub(super) fn tell(&self, message: Message) {
+        self.session.cast(message);
+    }
+
     /// The client closed the connection for good (close code 1000 or 1001): the session is over
     /// and the user, without another session, offline.
     pub fn end(self) {

@@ -62,6 +62,11 @@ impl Kept {
         }
     }
 
+    /// The event.
+    pub(crate) fn event(&self) -> &Arc<Encoded> {
+        &self.event
+    }
+
     /// The event's name.
     pub(crate) fn name(&self) -> &'static str {
         self.event.name
@@ -82,6 +87,8 @@ pub(crate) struct Portion {
     pub(crate) events: Vec<Kept>,
     /// The same events on the class's pages; empty when the class is too small to have any.
     pub(crate) runs: SmallVec<[Run; 1]>,
+    /// Whether some of it may be shed.
+    pub(crate) cheap: bool,
     /// Bytes of the bodies.
     pub(crate) bytes: usize,
 }
@@ -374,7 +381,7 @@ mod tests {
                         model.extend(events.iter().map(|kept| kept.body().clone()));
                         let bytes = events.iter().map(|kept| kept.body().len()).sum();
                         let runs = if paged { writer.write(&events) } else { SmallVec::new() };
-                        replay.push_portion(&Portion { events, runs, bytes });
+                        replay.push_portion(&Portion { events, runs, cheap: false, bytes });
                         last += count as u64;
                     }
                 }

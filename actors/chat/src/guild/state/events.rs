@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
-use model::event::{Audience, Class, Encoded};
+use model::event::{Audience, Class, Encoded, Latest, ReactionChange, Reactions};
 use model::intents::Intents;
 use model::member::Member;
 use model::message::Message;
@@ -27,9 +27,17 @@ struct MemberOf<'a> {
     member: &'a Member,
 }
 
-/// MESSAGE_CREATE or MESSAGE_UPDATE of a whole message that has `guild_id` and `member` set.
+/// MESSAGE_UPDATE of a whole message that has `guild_id` and `member` set, as it is in the store.
+pub(crate) fn message_update(guild: GuildId, message: &Message) -> Encoded {
+    // It says which reactions there are by then.
+    let settled = Reactions::Settled([message.id].into());
+    message_event("MESSAGE_UPDATE", guild, message)
+        .passive_for([])
+        .reactions(settled)
+}
+
 /// Sessions without MESSAGE_CONTENT get it as [`content`] says.
-pub(crate) fn message_event(name: &'static str, guild: GuildId, message: &Message) -> Encoded {
+fn message_event(name: &'static str, guild: GuildId, message: &Message) -> Encoded {
     let audience = Audience::Channel(message.channel_id);
     let event = Encoded::new(
         name,
@@ -72,17 +80,38 @@ impl GuildState {
 
     // ── Messages ──────────────────────────────────────────────────────────────────────────────
 
-    /// MESSAGE_CREATE of a message as it is answered to its author.
+    /// MESSAGE_CREATE of a message as it is answered to its author. Passive sessions get it when
+    /// it is their user's or mentions them: by name, by a role they have, or as everyone.
     pub(super) fn message_create(&self, message: &Message) -> Encoded {
         let mut message = message.clone();
         message.guild_id = Some(self.guild.id);
         message.member = self.partial(message.author.id);
-        message_event("MESSAGE_CREATE", self.guild.id, &message)
+        let event = message_event("MESSAGE_CREATE", self.guild.id, &message);
+        let event = match self.channels.get(&message.channel_id) {
+            Some(channel) => event.latest(latest(channel)),
+            None => event,
+        };
+        if message.mention_everyone {
+            return event;
+        }
+        let named = message.mentions.iter().map(|user| user.id);
+        let mut users: Vec<UserId> = std::iter::once(message.author.id).chain(named).collect();
+        if !message.mention_roles.is_empty() {
+            let rows = self.members.values().map(|row| &row.record);
+            let mentioned = rows.filter(|row| {
+                let mut roles = message.mention_roles.iter();
+                roles.any(|role| row.roles.contains(role))
+            });
+            users.extend(mentioned.map(|row| row.user_id));
+        }
+        event.passive_for(users)
     }
 
     pub(super) fn message_delete(&self, channel: ChannelId, message: MessageId) -> Encoded {
         let data = json!({"id": message, "channel_id": channel, "guild_id": self.guild.id});
         self.of_channel("MESSAGE_DELETE", channel, Intents::GUILD_MESSAGES, &data)
+            .passive_for([])
+            .reactions(Reactions::Settled([message].into()))
     }
 
     pub(super) fn message_delete_bulk(
@@ -97,6 +126,8 @@ impl GuildState {
             Intents::GUILD_MESSAGES,
             &data,
         )
+        .passive_for([])
+        .reactions(Reactions::Settled(messages.into()))
     }
 
     pub(super) fn reaction_add(
@@ -125,14 +156,24 @@ impl GuildState {
             Intents::GUILD_MESSAGE_REACTIONS,
             &data,
         )
+        .passive_for([])
+        .reactions(Reactions::Changed(Box::new(ReactionChange::new(
+            message,
+            row.record.user_id,
+            emoji,
+            true,
+            true,
+        ))))
     }
 
+    /// `own`: whether its user took it back, not a moderator.
     pub(super) fn reaction_remove(
         &self,
         user: UserId,
         channel: ChannelId,
         message: MessageId,
         emoji: &ReactionEmoji,
+        own: bool,
     ) -> Encoded {
         let data = json!({
             "user_id": user,
@@ -149,6 +190,10 @@ impl GuildState {
             Intents::GUILD_MESSAGE_REACTIONS,
             &data,
         )
+        .passive_for([])
+        .reactions(Reactions::Changed(Box::new(ReactionChange::new(
+            message, user, emoji, false, own,
+        ))))
     }
 
     pub(super) fn reactions_cleared(
@@ -167,6 +212,8 @@ impl GuildState {
             None => "MESSAGE_REACTION_REMOVE_ALL",
         };
         self.of_channel(name, channel, Intents::GUILD_MESSAGE_REACTIONS, &data)
+            .passive_for([])
+            .reactions(Reactions::Settled([message].into()))
     }
 
     pub(super) fn pins_update(&self, channel: &Channel) -> Encoded {
@@ -176,6 +223,8 @@ impl GuildState {
             "last_pin_timestamp": channel.last_pin_timestamp,
         });
         self.of_channel("CHANNEL_PINS_UPDATE", channel.id, Intents::GUILDS, &data)
+            .passive_for([])
+            .latest(latest(channel))
     }
 
     pub(super) fn typing_start(&self, row: &Row, channel: ChannelId, now_ms: u64) -> Encoded {
@@ -193,6 +242,7 @@ impl GuildState {
             &data,
         )
         .class(Class::Typing)
+        .passive_for([])
     }
 
     // ── Guild, channels, roles ────────────────────────────────────────────────────────────────
@@ -245,6 +295,7 @@ impl GuildState {
             member: &row.member(),
         };
         self.of_guild("GUILD_MEMBER_ADD", Intents::GUILD_MEMBERS, &data)
+            .passive_for([])
     }
 
     pub(super) fn member_update(&self, row: &Row) -> Encoded {
@@ -254,22 +305,26 @@ impl GuildState {
         };
         self.of_guild("GUILD_MEMBER_UPDATE", Intents::GUILD_MEMBERS, &data)
             .always_for(row.record.user_id)
+            .passive_for([row.record.user_id])
     }
 
     pub(super) fn member_remove(&self, user: &User) -> Encoded {
         let data = json!({"guild_id": self.guild.id, "user": user});
         self.of_guild("GUILD_MEMBER_REMOVE", Intents::GUILD_MEMBERS, &data)
+            .passive_for([user.id])
     }
 
     pub(super) fn ban_event(&self, name: &'static str, user: &User) -> Encoded {
         let data = json!({"guild_id": self.guild.id, "user": user});
         self.of_guild(name, Intents::GUILD_MODERATION, &data)
+            .passive_for([])
     }
 
     pub(super) fn presence_update(&self, user: UserId, shown: Option<&Shown>) -> Encoded {
         let data = self.presence_of(user, shown);
         self.of_guild("PRESENCE_UPDATE", Intents::GUILD_PRESENCES, &data)
             .class(Class::Presence)
+            .passive_for([])
     }
 
     pub(super) fn presence_of(&self, user: UserId, shown: Option<&Shown>) -> PresenceUpdate {
@@ -280,6 +335,14 @@ impl GuildState {
             activities: shown.map_or_else(Vec::new, |shown| shown.presence.activities.clone()),
             client_status: shown.map_or_else(Default::default, |shown| shown.client_status.clone()),
         }
+    }
+}
+
+fn latest(channel: &Channel) -> Latest {
+    Latest {
+        id: channel.id,
+        last_message_id: channel.last_message_id,
+        last_pin_timestamp: channel.last_pin_timestamp,
     }
 }
 

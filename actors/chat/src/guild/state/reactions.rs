@@ -78,7 +78,7 @@ impl GuildState {
         if !self.recent.reacted(message, read, user, &emoji).already {
             return Ok(Answer::Done);
         }
-        turn.publish(self.reaction_remove(user, channel, message, &emoji));
+        turn.publish(self.reaction_remove(user, channel, message, &emoji, asker.is(user)));
         self.recent
             .reaction_changed(turn.number, message, read, (user, &emoji), false);
         turn.write(Write::DeleteReaction(channel, message, emoji, user));
