@@ -147,25 +147,16 @@ pub async fn upgrade(State(context): State<Context>, mut request: Request) -> Re
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
                 let (read, write) = parts.io.into_inner().into_split();
-                run(
-                    context,
-                    Source::Tcp(read),
-                    Sink::Tcp(write),
-                    &parts.read_buf,
-                    query,
-                )
-                .await;
+                // A copy of what there is, which is nearly always nothing: the buffer behind it has
+                // room for 8 KiB and would stay as long as the connection.
+                let ahead = parts.read_buf.to_vec();
+                drop(parts.read_buf);
+                run(context, Source::Tcp(read), Sink::Tcp(write), ahead, query).await;
             }
             Err(upgraded) => {
                 let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-                run(
-                    context,
-                    Source::Any(Box::new(read)),
-                    Sink::Any(Box::new(write)),
-                    &[],
-                    query,
-                )
-                .await;
+                let (read, write) = (Source::Any(Box::new(read)), Sink::Any(Box::new(write)));
+                run(context, read, write, Vec::new(), query).await;
             }
         }
         // Its place among the open connections.
@@ -179,7 +170,7 @@ async fn run(
     context: Context,
     source: Source,
     sink: Sink,
-    ahead: &[u8],
+    ahead: Vec<u8>,
     query: Result<Query, Refused>,
 ) {
     let _open = Open::new();
@@ -188,6 +179,7 @@ async fn run(
     let shared = Arc::clone(&context.sockets().shared);
     let writer = Arc::new(SocketWriter::new(sink, compressor, shared));
     let reader = Reader::new(source, ahead);
+    // By reference: a future that takes a value keeps room for it twice.
     Connection::new(context, reader, writer).run(query).await;
 }
 

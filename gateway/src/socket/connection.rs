@@ -121,7 +121,7 @@ impl Connection {
     }
 
     /// Runs it until it is closed; at once if its query was refused.
-    pub(super) async fn run(mut self, query: Result<Query, Refused>) {
+    pub(super) async fn run(&mut self, query: Result<Query, Refused>) {
         let end = match query {
             Ok(query) => {
                 self.version = query.version;
@@ -438,7 +438,7 @@ impl Connection {
     }
 
     /// Says goodbye, so that the client reads why before it reads the end.
-    async fn finish(mut self, end: End) {
+    async fn finish(&mut self, end: End) {
         match end {
             End::Close(code, reason) => {
                 counter!("guildhall_gateway_closes_total", "code" => code.code().to_string())
