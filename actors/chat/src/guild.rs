@@ -42,7 +42,7 @@ pub use state::SnapshotWants;
 use command::{Actor, Answer, Command};
 use family::Family;
 use lane::{Job, Lane, Settle};
-use state::{Effect, GuildState, Turn};
+use state::{Effect, GuildState, SharedCreates, Turn};
 
 use crate::chat::Chat;
 use crate::clock;
@@ -189,6 +189,7 @@ pub struct GuildServer {
     /// Turns of this load that were handed to the lane.
     decided: u64,
     phase: Phase,
+    creates: SharedCreates,
 }
 
 enum Phase {
@@ -218,6 +219,7 @@ impl GenServer for GuildServer {
             generation: 0,
             decided: 0,
             phase: Phase::Unloaded,
+            creates: SharedCreates::default(),
         };
         Init::Continue(server, Message::Load)
     }
@@ -337,16 +339,21 @@ impl GuildServer {
     }
 
     fn subscribe(&mut self, subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
-        let Some(state) = self.ready() else {
+        if self.ready().is_none() {
+            return reply.send(Err(self.refusal()));
+        }
+        let Phase::Running(state) = &self.phase else {
             return reply.send(Err(self.refusal()));
         };
-        let Some(view) = state.view_of(subscriber.user) else {
+        let user = subscriber.user;
+        let Some(view) = state.view_of(user) else {
             return reply.send(Err(ChatError::NotFound(Missing::Guild)));
         };
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
         let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
+        let creates = &mut self.creates;
         let snapshot = wanted
-            .then(|| state.guild_create(subscriber.user, wants, clock::now_ms()))
+            .then(|| creates.guild_create(state, user, &view, wants, clock::now_ms()))
             .flatten();
         let snapshot = snapshot.into_iter().map(Arc::new).collect();
         let order = Order::Subscribe {
@@ -413,6 +420,7 @@ impl GuildServer {
     /// Sends the writes to the store and everything else to the lane, at once: nothing can come
     /// between the two.
     fn submit(&mut self, effects: Vec<Effect>, settle: Settle) {
+        self.creates.changed(&effects);
         let mut writes = Vec::new();
         let mut steps = Vec::with_capacity(effects.len());
         for effect in effects {

@@ -55,6 +55,10 @@ pub enum ResumeError {
     /// There is no such session, or not all it missed is still here: answer op 9 with `d: false`.
     #[error("the session cannot be resumed")]
     Unknown,
+    /// The session did not answer in time; it may have been resumed all the same. Answer op 7: the
+    /// client comes back for it.
+    #[error("the session has no time")]
+    Busy,
     /// The client claims events it was never sent: close with 4007.
     #[error("the sequence number is above the last one sent")]
     InvalidSequence,
@@ -185,9 +189,9 @@ impl Outbox {
         for (event, body) in events {
             inner.replay.push(Kept::new(event, body));
             appended.events += 1;
-            appended.bytes += body.len() as u64;
+            appended.bytes += (event.lead.len() + body.len()) as u64;
             if live {
-                payloads.push((head(event.name, inner.replay.last()), body));
+                payloads.push((head(event, inner.replay.last()), body));
             }
         }
         if appended.events > 0 {
@@ -431,14 +435,15 @@ impl Inner {
     }
 }
 
-fn head(name: &str, number: u64) -> Head {
+fn head(event: &Encoded, number: u64) -> Head {
     let mut head = Head::new();
-    write_head(&mut head, name, number);
+    write_head(&mut head, event.name, number);
+    head.extend_from_slice(&event.lead);
     head
 }
 
 fn payload((number, kept): (u64, &Kept)) -> (Head, &Bytes) {
-    (head(kept.name(), number), kept.body())
+    (head(kept.event(), number), kept.body())
 }
 
 #[cfg(test)]

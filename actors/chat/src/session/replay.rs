@@ -62,9 +62,14 @@ impl Kept {
         }
     }
 
-    /// The event's name.
-    pub(crate) fn name(&self) -> &'static str {
-        self.event.name
+    /// The event.
+    pub(crate) fn event(&self) -> &Encoded {
+        &self.event
+    }
+
+    /// Bytes it counts for.
+    pub(crate) fn bytes(&self) -> usize {
+        self.event.lead.len() + self.body().len()
     }
 
     /// The bytes as the sessions were sent them.
@@ -151,7 +156,7 @@ impl Replay {
 
     /// Numbers and keeps an event; drops the oldest ones while over the limits.
     pub(crate) fn push(&mut self, kept: Kept) {
-        self.bytes += kept.body().len();
+        self.bytes += kept.bytes();
         self.pieces.push_back(Piece::One(kept));
         self.pushed(1);
     }
@@ -226,7 +231,7 @@ impl Replay {
                 bytes
             }
             Piece::One(kept) => {
-                let bytes = kept.body().len();
+                let bytes = kept.bytes();
                 self.pieces.pop_front();
                 bytes
             }

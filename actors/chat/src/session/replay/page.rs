@@ -116,7 +116,7 @@ impl Writer {
                 *self = Self::default();
             }
             let page = self.page.get_or_insert_with(Page::new);
-            self.bytes += kept.body().len() as u64;
+            self.bytes += kept.bytes() as u64;
             let slot = Slot {
                 kept: kept.clone(),
                 through: self.bytes,
