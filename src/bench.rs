@@ -1,10 +1,12 @@
 //! `guildhall bench`: measurements of a whole node by clients of its own, in another process.
 //!
-//! Every measurement starts the node as a child of itself, speaks to it over loopback as any
-//! client does, and prints one JSON object that states the conditions beside the figures.
+//! A measurement starts the node as a child of itself and speaks to it over loopback as any client
+//! does (`million` has sessions without sockets in its own process), and prints one JSON object that
+//! states the conditions beside the figures.
 
 mod client;
 mod fanout;
+mod million;
 mod stalled;
 mod steady;
 mod storm;
@@ -19,6 +21,8 @@ pub(crate) enum Bench {
     Fanout(fanout::FanoutArgs),
     /// All sockets are cut and come back at once: how long that takes and what it costs.
     Storm(storm::StormArgs),
+    /// One guild with a million sessions in this process, without sockets.
+    Million(million::MillionArgs),
     /// Some sockets stop reading: what that does to the others and to memory.
     Stalled(stalled::StalledArgs),
 }
@@ -32,6 +36,7 @@ pub(crate) async fn run(what: Bench) -> anyhow::Result<()> {
     match what {
         Bench::Fanout(args) => fanout::run(args).await,
         Bench::Storm(args) => storm::run(args).await,
+        Bench::Million(args) => million::run(args).await,
         Bench::Stalled(args) => stalled::run(args).await,
     }
 }

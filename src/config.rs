@@ -232,8 +232,7 @@ impl Config {
 }
 
 fn rate(per_second: Option<u32>, burst: Option<u32>, per_processor: u32) -> Rate {
-    let per_second =
-        per_second.unwrap_or_else(|| Rate::per_processor(per_processor).per_second);
+    let per_second = per_second.unwrap_or_else(|| Rate::per_processor(per_processor).per_second);
     Rate::new(per_second, burst.unwrap_or(per_second))
 }
 

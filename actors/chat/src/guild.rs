@@ -26,7 +26,7 @@ mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, histogram};
 use model::presence::Presence;
 use model::{GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
@@ -243,7 +243,11 @@ impl GenServer for GuildServer {
                 actor,
                 command,
                 reply,
-            } => self.execute(actor, *command, reply),
+            } => {
+                let began = std::time::Instant::now();
+                self.execute(actor, *command, reply);
+                histogram!("guildhall_guild_command_seconds").record(began.elapsed());
+            }
             Message::Subscribe {
                 subscriber,
                 wants,

@@ -8,4 +8,6 @@ mod commands;
 mod closes;
 mod resume;
 mod abuse;
+mod stalled;
+mod storms;
 mod streams;

@@ -54,12 +54,18 @@ impl Server {
     }
 
     pub async fn with(config: GatewayConfig) -> Self {
+        Self::keeping(config, ChatConfig::default().replay_events_max).await
+    }
+
+    /// With so many events kept for RESUME.
+    pub async fn keeping(config: GatewayConfig, replay_events_max: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let public_url = format!("http://{address}");
         let data = DataService::new(storage::engine::open("memory:").await.unwrap());
         let chat_config = ChatConfig {
             public_url: public_url.clone(),
+            replay_events_max,
             ..ChatConfig::default()
         };
         let node = otp::Node::new(format!("test@{address}"));

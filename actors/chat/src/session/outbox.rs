@@ -315,6 +315,12 @@ impl Outbox {
         self.inner.lock().replay.last()
     }
 
+    /// Bytes of memory of what is kept: of this session alone, and by page, with the events on it.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> (usize, std::collections::HashMap<usize, usize>) {
+        self.inner.lock().replay.memory()
+    }
+
     /// The connection in use, counted from 1, and whether there is one now.
     pub fn connection(&self) -> (u64, bool) {
         let inner = self.inner.lock();

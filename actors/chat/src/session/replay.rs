@@ -67,6 +67,14 @@ impl Kept {
         &self.event
     }
 
+    /// Bytes of memory of the event.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        let redacted = self.event.redacted.as_ref().map_or(0, Bytes::len);
+        // The counts of the pointer come on top.
+        size_of::<Encoded>() + 16 + self.event.lead.len() + self.event.body.len() + redacted
+    }
+
     /// Bytes it counts for.
     pub(crate) fn bytes(&self) -> usize {
         self.event.lead.len() + self.body().len()
@@ -152,6 +160,20 @@ impl Replay {
     /// Bytes of the kept bodies.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of memory: of the ring with the events for this session alone, and by page.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> (usize, std::collections::HashMap<usize, usize>) {
+        let mut own = self.pieces.capacity() * size_of::<Piece>();
+        let mut pages = std::collections::HashMap::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::One(kept) => own += kept.memory(),
+                Piece::Run(run) => drop(pages.insert(run.page_address(), run.page_memory())),
+            }
+        }
+        (own, pages)
     }
 
     /// Numbers and keeps an event; drops the oldest ones while over the limits.

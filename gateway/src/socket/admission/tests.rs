@@ -27,10 +27,7 @@ fn a_burst_is_in_at_once_and_the_rest_at_the_rate() {
     };
     assert_eq!(admission.next_due(), Some(100 * MS));
     assert_eq!(admission.pass(99 * MS), Passed::default());
-    assert_eq!(
-        admission.pass(100 * MS).admitted,
-        [(Kind::Identify, first)]
-    );
+    assert_eq!(admission.pass(100 * MS).admitted, [(Kind::Identify, first)]);
     assert_eq!(admission.next_due(), None);
 }
 

@@ -150,10 +150,7 @@ fn written_head(name: &str) -> chat::session::transport::Head {
 fn the_heads_are_those_the_model_writes() {
     for name in ["READY", "GUILD_CREATE"] {
         let head = written_head(name);
-        assert!(
-            shared_max(&head) == 0,
-            "{name}"
-        );
+        assert!(shared_max(&head) == 0, "{name}");
     }
     let head = written_head("GUILD_MEMBER_ADD");
     assert!(shared_max(&head) > 0);
