@@ -129,8 +129,9 @@ pub(crate) async fn run(args: StalledArgs) -> anyhow::Result<()> {
     let overruns = metric(&server, "guildhall_gateway_queue_overruns_total").await?;
     let stalls = metric(&server, "guildhall_gateway_stalls_total").await?;
     let rss_peak = server.peak_bytes()?;
-    drop(server);
+    // Before the node goes: they would come back to it.
     let accounts = clients.end().await?;
+    drop(server);
     let (mut readers, mut frozen) = (Ledger::default(), Ledger::default());
     let mut cut_readers = 0;
     for (number, account) in accounts.iter().enumerate() {

@@ -111,13 +111,14 @@ pub(crate) async fn run(args: StormArgs) -> anyhow::Result<()> {
     let published = common.published.load(Ordering::Acquire);
     let complete = clients.wait_for(|_| true, published, DEADLINE).await;
     let rss_peak = server.peak_bytes()?;
-    drop(server);
     let mut sum = Ledger::default();
     let mut cuts = 0;
+    // Before the node goes: they would come back to it.
     for account in clients.end().await? {
         sum.add(&account.sum);
         cuts += account.cuts;
     }
+    drop(server);
     let lost_sessions: usize = std::iter::once(&storm)
         .chain(&others)
         .map(|storm| storm.backs.iter().filter(|back| back.lost).count())
