@@ -130,6 +130,8 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
             public_url,
             rate_limits: config.rate_limits,
             connections_max: config.connections_max,
+            identifies: config.identifies(),
+            resumes: config.resumes(),
             ..GatewayConfig::default()
         },
     );

@@ -16,7 +16,7 @@
 //!   which the client resumes.
 //! * It calls the account store and the session processes when the client logs in, and the guild
 //!   for op 8; while it waits it reads nothing more, so a client cannot pile up work, and goes on
-//!   writing.
+//!   writing. When many log in at once it waits for its turn before that ([`admission`]), and reads.
 //! * It has no mailbox. Its buffers are the reader's (one message of at most
 //!   [`reader::FRAME_BYTES_MAX`]) and the writer's queue ([`transport::QUEUE_BYTES_MAX`]).
 //! * Next hop: `socket/connection.rs`; then `chat::session` for what is received, [`transport`] for
@@ -37,18 +37,20 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::context::Context;
+use crate::context::{Context, GatewayConfig};
 use crate::edge::Peer;
 
 mod query;
 mod connection;
 mod claims;
 pub mod limits;
+pub mod admission;
 pub mod reader;
 pub mod transport;
 mod frame;
 pub mod compression;
 
+use admission::gate::Gate;
 use compression::Compressor;
 use connection::Connection;
 use limits::{Identifies, SessionStarts};
@@ -85,16 +87,18 @@ const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Sockets {
     shared: Arc<transport::Shared>,
     identifies: Identifies,
+    gate: Gate,
     /// The tasks of all connections.
     open: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Sockets {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self {
             shared: Arc::new(transport::Shared::new()),
             identifies: Identifies::default(),
+            gate: Gate::new(config.resumes, config.identifies),
             open: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }

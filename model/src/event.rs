@@ -4,7 +4,8 @@
 //! {"t":"MESSAGE_CREATE","s":42,"op":0,"d":   head, made per session (write_head)
 //! {"id":"…","content":"…"}}                   body, shared by all sessions (Encoded::body)
 //! ```
-//! The body already ends with the brace that closes the head.
+//! The body already ends with the brace that closes the head. A GUILD_CREATE has a part of its own
+//! between the two ([`Encoded::lead`]), and shares its body with those of other sessions.
 
 use std::sync::Arc;
 
@@ -130,6 +131,10 @@ pub struct Encoded {
     pub latest: Option<Box<Latest>>,
     /// What it does to reactions.
     pub reactions: Reactions,
+    /// What of the `d` value is this event's alone: from its opening brace through a comma. Empty =
+    /// nothing is, `body` has it all. Sent behind the head, so that `body` can be shared with events
+    /// of others.
+    pub lead: Bytes,
     /// The `d` value and the closing brace of the envelope.
     pub body: Bytes,
     /// The body for sessions without MESSAGE_CONTENT; `None` = no difference.
@@ -157,10 +162,24 @@ impl Encoded {
             passive: Passive::All,
             latest: None,
             reactions: Reactions::Untouched,
+            lead: Bytes::new(),
             body: body_of(data),
             redacted: None,
             whole_for: SmallVec::new(),
         }
+    }
+
+    /// Puts the fields of `own` before those of `body`, which is [`shared_body_of`] something:
+    /// together they are the `d` value. Neither may be empty, no field may be in both.
+    #[must_use]
+    pub fn spliced(mut self, own: &impl Serialize, body: Bytes) -> Self {
+        // Two braces end it, of `own` and of the envelope.
+        let mut lead = Vec::from(body_of(own));
+        lead.truncate(lead.len() - 2);
+        lead.push(b',');
+        self.lead = lead.into();
+        self.body = body;
+        self
     }
 
     /// Sets the shedding class.
@@ -258,7 +277,14 @@ pub fn body_of(data: &impl Serialize) -> Bytes {
         out.extend_from_slice(b"null");
     }
     out.push(b'}');
-    Bytes::from(out)
+    // Kept for RESUME: up to half of what it grew to would be held for nothing.
+    Bytes::from(out.into_boxed_slice())
+}
+
+/// The JSON of `data`, an object with at least one field, without its opening brace, and the brace
+/// that closes the envelope: for [`Encoded::spliced`].
+pub fn shared_body_of(data: &impl Serialize) -> Bytes {
+    body_of(data).slice(1..)
 }
 
 /// Longest head: the longest event name and a 20-digit number fit.
@@ -308,6 +334,33 @@ mod tests {
             value,
             serde_json::json!({"t": "TYPING_START", "s": 7, "op": 0, "d": {"a": 1}})
         );
+    }
+
+    #[test]
+    fn own_and_shared_fields_make_one_object() {
+        let shared = shared_body_of(&serde_json::json!({"b": [1, 2], "c": "}"}));
+        let event = |own| {
+            let own = serde_json::json!({ "a": own });
+            Encoded::new("X", None, Audience::Guild, Intents::NONE, &"")
+                .spliced(&own, shared.clone())
+        };
+        for own in [1, 20] {
+            let event = event(own);
+            assert_eq!(
+                event.body.as_ptr(),
+                shared.as_ptr(),
+                "it is the same memory"
+            );
+            let mut out = SmallVec::new();
+            write_head(&mut out, event.name, 7);
+            out.extend_from_slice(&event.lead);
+            out.extend_from_slice(&event.body);
+            let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
+            assert_eq!(
+                value["d"],
+                serde_json::json!({"a": own, "b": [1, 2], "c": "}"})
+            );
+        }
     }
 
     #[test]

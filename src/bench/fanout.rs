@@ -13,11 +13,11 @@
 //! READY they subscribe to the guild (op 37), as clients do that show it; with `--passive` a share of
 //! them does not, and is passive: what counts as delivered then is what the others get.
 
-mod frames;
-mod publisher;
-mod receiver;
-mod server;
-mod tally;
+pub(super) mod frames;
+pub(super) mod publisher;
+pub(super) mod receiver;
+pub(super) mod server;
+pub(super) mod tally;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,11 +34,11 @@ use server::Server;
 use tally::{Ledger, Tally};
 
 /// Connections opened at a time.
-const CONNECTING_MAX: usize = 64;
+pub(super) const CONNECTING_MAX: usize = 64;
 /// Most measured messages of a run: bounds the memory for keeping account of each.
 const MESSAGES_MAX: u64 = 2_000_000;
 /// Longest wait for all sessions, for the first message everywhere, and for the last deliveries.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// Rest between phases, so that the tail of one is not measured with the next.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Every connection sends a heartbeat this often.
@@ -264,7 +264,7 @@ fn conditions(args: &FanoutArgs, processors: usize) -> Value {
 }
 
 /// Lifts the soft limit of open files to the hard one; the node inherits it.
-fn raise_file_limit(sessions: u64) -> anyhow::Result<()> {
+pub(super) fn raise_file_limit(sessions: u64) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit {
@@ -362,10 +362,10 @@ async fn keep_alive(connections: Arc<[Arc<Connection>]>) {
 }
 
 /// Three decimals are more than these measurements repeat to.
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     round(bytes as f64 / f64::from(1 << 20))
 }

@@ -26,7 +26,7 @@ mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, histogram};
 use model::presence::Presence;
 use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
@@ -42,7 +42,7 @@ pub use state::SnapshotWants;
 use command::{Actor, Answer, Command};
 use family::Family;
 use lane::{Job, Lane, Settle};
-use state::{Effect, GuildState, Turn};
+use state::{Effect, GuildState, SharedCreates, Turn};
 
 use crate::chat::Chat;
 use crate::clock;
@@ -224,6 +224,7 @@ pub struct GuildServer {
     /// Turns of this load that were handed to the lane.
     decided: u64,
     phase: Phase,
+    creates: SharedCreates,
 }
 
 enum Phase {
@@ -253,6 +254,7 @@ impl GenServer for GuildServer {
             generation: 0,
             decided: 0,
             phase: Phase::Unloaded,
+            creates: SharedCreates::default(),
         };
         Init::Continue(server, Message::Load)
     }
@@ -276,7 +278,11 @@ impl GenServer for GuildServer {
                 actor,
                 command,
                 reply,
-            } => self.execute(actor, *command, reply),
+            } => {
+                let began = std::time::Instant::now();
+                self.execute(actor, *command, reply);
+                histogram!("guildhall_guild_command_seconds").record(began.elapsed());
+            }
             Message::Subscribe {
                 subscriber,
                 wants,
@@ -384,18 +390,23 @@ impl GuildServer {
 
     fn subscribe(&mut self, mut subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
         let passive_members_min = self.chat.config().passive_members_min;
-        let Some(state) = self.ready() else {
+        if self.ready().is_none() {
+            return reply.send(Err(self.refusal()));
+        }
+        let Phase::Running(state) = &self.phase else {
             return reply.send(Err(self.refusal()));
         };
-        let Some(view) = state.view_of(subscriber.user) else {
+        let user = subscriber.user;
+        let Some(view) = state.view_of(user) else {
             return reply.send(Err(ChatError::NotFound(Missing::Guild)));
         };
         // Decided once: a session does not become passive because the guild grows.
         subscriber.passive &= state.member_count() > passive_members_min;
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
         let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
+        let creates = &mut self.creates;
         let snapshot = wanted
-            .then(|| state.guild_create(subscriber.user, wants, clock::now_ms()))
+            .then(|| creates.guild_create(state, user, &view, wants, clock::now_ms()))
             .flatten();
         let snapshot = snapshot.into_iter().map(Arc::new).collect();
         let order = Order::Subscribe {
@@ -462,6 +473,7 @@ impl GuildServer {
     /// Sends the writes to the store and everything else to the lane, at once: nothing can come
     /// between the two.
     fn submit(&mut self, effects: Vec<Effect>, settle: Settle) {
+        self.creates.changed(&effects);
         let mut writes = Vec::new();
         let mut steps = Vec::with_capacity(effects.len());
         for effect in effects {

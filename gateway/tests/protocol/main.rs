@@ -9,4 +9,6 @@ mod subscriptions;
 mod closes;
 mod resume;
 mod abuse;
+mod stalled;
+mod storms;
 mod streams;

@@ -66,6 +66,15 @@ impl Server {
         Self::of(gateway, chat).await
     }
 
+    /// With so many events kept for RESUME.
+    pub async fn keeping(config: GatewayConfig, replay_events_max: usize) -> Self {
+        let chat = ChatConfig {
+            replay_events_max,
+            ..ChatConfig::default()
+        };
+        Self::of(config, chat).await
+    }
+
     async fn of(config: GatewayConfig, chat_config: ChatConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -297,7 +297,7 @@ fn make_room(text: &mut Vec<u8>) {
 }
 
 /// Number and time of a measured message, from between two marks of its content.
-fn measured(text: &[u8]) -> Option<(u64, u64)> {
+pub(crate) fn measured(text: &[u8]) -> Option<(u64, u64)> {
     let begin = text.iter().position(|byte| *byte == MARK)? + 1;
     let end = begin + text[begin..].iter().position(|byte| *byte == MARK)?;
     let (number, sent) = std::str::from_utf8(&text[begin..end])
@@ -308,7 +308,7 @@ fn measured(text: &[u8]) -> Option<(u64, u64)> {
 
 /// The number that follows the first `key`. The head of a payload comes before all user content,
 /// so the first one is the right one.
-fn number_after(text: &[u8], key: &[u8]) -> Option<u64> {
+pub(crate) fn number_after(text: &[u8], key: &[u8]) -> Option<u64> {
     let begin = text.windows(key.len()).position(|window| window == key)? + key.len();
     let digits = text[begin..]
         .iter()
@@ -326,7 +326,7 @@ fn number_after(text: &[u8], key: &[u8]) -> Option<u64> {
 }
 
 /// Reads the answer to the upgrade; answers what came after it.
-async fn read_head(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn read_head(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut head = Vec::new();
     loop {
         head.extend(read_some(stream).await?);
@@ -345,7 +345,7 @@ async fn read_head(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-async fn read_some(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn read_some(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
     loop {
         stream.readable().await?;
         let mut part = vec![0; 4_096];

@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use model::member::PartialMember;
 use model::message::Message as ChatMessage;
 use model::{ChannelId, Id, MessageId, UserId};
@@ -282,13 +282,13 @@ impl Lane {
             }
         }
         match settle {
-            Settle::Nothing => self.family.relays().deliver(orders),
+            Settle::Nothing => self.deliver(orders),
             Settle::Answer { reply, answer, .. } => {
                 reply.send(match shown {
                     Some(found) => found.map(|message| Answer::Message(Box::new(message))),
                     None => Ok(*answer),
                 });
-                self.family.relays().deliver(orders);
+                self.deliver(orders);
             }
             // The pid is read before the order is handed over, see the relay.
             Settle::Subscribed(reply) => match self.family.relays().anchor() {
@@ -305,6 +305,13 @@ impl Lane {
             }
             history::resume_purges(&self.chat);
         }
+    }
+
+    /// Hands orders to the relays, of which there may be many.
+    fn deliver(&self, orders: Vec<Order>) {
+        let began = std::time::Instant::now();
+        self.family.relays().deliver(orders);
+        histogram!("guildhall_lane_deliver_seconds").record(began.elapsed());
     }
 
     /// The message as it is stored now.

@@ -7,7 +7,7 @@ use otp::{CallError, Context, ExitReason};
 use storage::store::Page;
 
 use super::command::{Actor, Command};
-use super::state::{GuildState, Turn};
+use super::state::{GuildState, SharedCreates, Turn};
 use super::{
     GuildServer, LOAD_RETRY, Message, NONCE_CHANNELS_MAX, NONCE_MESSAGES_MAX, Phase, lane,
 };
@@ -47,6 +47,7 @@ impl GuildServer {
                         .relays()
                         .deliver(vec![Order::Views(state.views().into())]);
                 }
+                self.creates = SharedCreates::default();
                 self.phase = Phase::Running(Box::new(state));
             }
             Ok(None) => self.phase = Phase::Gone,

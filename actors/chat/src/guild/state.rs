@@ -43,6 +43,7 @@ pub(crate) use events::message_update;
 pub use nonces::NONCES_MAX;
 pub use recent::RECENT_MAX;
 pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
+pub use snapshot::shared::{SHARED_CREATES_MAX, SharedCreates};
 pub use snapshot::{MEMBERS_LISTED_MAX, SnapshotWants};
 
 use authority::{Asker, check};

@@ -203,7 +203,7 @@ impl Class {
             Some(Kept::new(event, body))
         });
         let events: Vec<Kept> = wanted.collect();
-        let bytes = events.iter().map(|kept| kept.body().len()).sum();
+        let bytes = events.iter().map(Kept::bytes).sum();
         let paged = self.sessions >= PAGED_SESSIONS_MIN;
         let runs = if paged {
             self.writer.write(&events)

@@ -17,6 +17,8 @@ use super::*;
 use crate::session::recorder::Recorder;
 use crate::session::replay::ReplayLimits;
 
+mod replay_memory;
+
 pub(super) const GUILD: GuildId = Id::new(1);
 
 struct Fixture {

@@ -11,7 +11,7 @@ use model::intents::Intents;
 use model::presence::Presence;
 use model::user::Account;
 use model::{GuildId, UserId};
-use otp::{ServerRef, SupervisorError};
+use otp::{CallError, ServerRef, SupervisorError};
 
 use super::outbox::{Outbox, ResumeError};
 use super::transport::{Close, Transport};
@@ -149,8 +149,11 @@ pub async fn resume(
             from,
         })
         .await
-        // A session that does not answer is over or about to be: the client logs in again.
-        .unwrap_or(Err(ResumeError::Unknown))?;
+        .unwrap_or_else(|error| match error {
+            CallError::Timeout | CallError::Overloaded => Err(ResumeError::Busy),
+            // It is over or about to be: the client logs in again.
+            _ => Err(ResumeError::Unknown),
+        })?;
     Ok(Attached {
         chat: chat.clone(),
         session,

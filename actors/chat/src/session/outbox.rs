@@ -68,6 +68,10 @@ pub enum ResumeError {
     /// There is no such session, or not all it missed is still here: answer op 9 with `d: false`.
     #[error("the session cannot be resumed")]
     Unknown,
+    /// The session did not answer in time; it may have been resumed all the same. Answer op 7: the
+    /// client comes back for it.
+    #[error("the session has no time")]
+    Busy,
     /// The client claims events it was never sent: close with 4007.
     #[error("the sequence number is above the last one sent")]
     InvalidSequence,
@@ -217,9 +221,9 @@ impl Outbox {
             waiting += 1;
             inner.replay.push(Kept::new(event, body));
             appended.events += 1;
-            appended.bytes += body.len() as u64;
+            appended.bytes += (event.lead.len() + body.len()) as u64;
             if live {
-                payloads.push((head(event.name, inner.replay.last()), body));
+                payloads.push((head(event, inner.replay.last()), body));
             }
         }
         if appended.events > 0 {
@@ -357,6 +361,12 @@ impl Outbox {
         self.inner.lock().replay.last()
     }
 
+    /// Bytes of memory of what is kept: of this session alone, and by page, with the events on it.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> (usize, std::collections::HashMap<usize, usize>) {
+        self.inner.lock().replay.memory()
+    }
+
     /// The connection in use, counted from 1, and whether there is one now.
     pub fn connection(&self) -> (u64, bool) {
         let inner = self.inner.lock();
@@ -488,14 +498,15 @@ impl Inner {
     }
 }
 
-fn head(name: &str, number: u64) -> Head {
+fn head(event: &Encoded, number: u64) -> Head {
     let mut head = Head::new();
-    write_head(&mut head, name, number);
+    write_head(&mut head, event.name, number);
+    head.extend_from_slice(&event.lead);
     head
 }
 
 fn payload((number, kept): (u64, &Kept)) -> (Head, &Bytes) {
-    (head(kept.name(), number), kept.body())
+    (head(kept.event(), number), kept.body())
 }
 
 #[cfg(test)]

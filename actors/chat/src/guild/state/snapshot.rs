@@ -10,6 +10,8 @@ use model::member::Member;
 use model::permissions::Permissions;
 use model::presence::PresenceUpdate;
 
+pub(super) mod shared;
+
 use super::{Asker, GuildState, Row, events};
 use crate::guild::command::{MembersFound, MembersRequest};
 
@@ -33,56 +35,92 @@ pub struct SnapshotWants {
     pub newly_joined: bool,
 }
 
+/// Which members GUILD_CREATE lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Listed {
+    /// All.
+    All,
+    /// Those who are there, and the receiver.
+    There,
+    /// The receiver alone.
+    Receiver,
+}
+
 impl GuildState {
-    /// GUILD_CREATE for one member; `None` when the user is none.
+    /// GUILD_CREATE for one member, made from scratch; `None` when the user is none.
     pub fn guild_create(&self, user: UserId, wants: SnapshotWants, now_ms: u64) -> Option<Encoded> {
+        Some(Encoded::new(
+            "GUILD_CREATE",
+            Some(self.guild.id),
+            events::users([user]),
+            Intents::GUILDS,
+            &self.guild_create_data(user, wants, now_ms)?,
+        ))
+    }
+
+    fn is_large(&self, wants: SnapshotWants) -> bool {
+        self.members.len() as u64 > wants.large_threshold
+    }
+
+    fn listed(&self, wants: SnapshotWants) -> Listed {
+        match wants.members_and_presences && self.members.len() <= MEMBERS_LISTED_MAX {
+            false => Listed::Receiver,
+            true if self.is_large(wants) => Listed::There,
+            true => Listed::All,
+        }
+    }
+
+    fn is_there(&self, user: UserId) -> bool {
+        self.presences.contains_key(&user)
+    }
+
+    fn guild_create_data(
+        &self,
+        user: UserId,
+        wants: SnapshotWants,
+        now_ms: u64,
+    ) -> Option<GuildCreate> {
         let row = self.members.get(&user)?;
         let asker = Asker {
             user: Some(user),
             base: self.base(row, now_ms),
             now_ms,
         };
-        let member_count = self.members.len() as u64;
-        let large = member_count > wants.large_threshold;
-        let listed: Vec<&Row> = self
-            .members
-            .values()
-            .filter(|other| {
-                let there = || self.presences.contains_key(&other.record.user_id);
-                let all = wants.members_and_presences && self.members.len() <= MEMBERS_LISTED_MAX;
-                other.record.user_id == user || all && (!large || there())
-            })
-            .collect();
+        let listed: Vec<&Row> = match self.listed(wants) {
+            Listed::Receiver => vec![row],
+            Listed::All => self.members.values().collect(),
+            Listed::There => self
+                .members
+                .values()
+                .filter(|other| {
+                    let id = other.record.user_id;
+                    id == user || self.is_there(id)
+                })
+                .collect(),
+        };
         let presences: Vec<PresenceUpdate> = listed
             .iter()
             .filter(|_| wants.members_and_presences)
             .filter_map(|row| self.presence_if_there(row.record.user_id))
             .collect();
-        let data = GuildCreate {
+        Some(GuildCreate {
             guild: self.guild.clone(),
             roles: self.roles_in_order(),
             emojis: Vec::new(),
             stickers: Vec::new(),
-            joined_at: row.record.joined_at,
-            large,
+            joined_at: Some(row.record.joined_at),
+            large: self.is_large(wants),
             unavailable: (!wants.newly_joined).then_some(false),
-            member_count,
+            member_count: self.members.len() as u64,
             voice_states: Vec::new(),
-            members: listed.into_iter().map(Row::member).collect(),
+            members: Some(listed.into_iter().map(Row::member).collect()),
             channels: self.channels_for(&asker),
             threads: Vec::new(),
-            presences,
+            presences: Some(presences),
             stage_instances: Vec::new(),
             guild_scheduled_events: Vec::new(),
             soundboard_sounds: Vec::new(),
-        };
-        Some(Encoded::new(
-            "GUILD_CREATE",
-            Some(self.guild.id),
-            events::users([user]),
-            Intents::GUILDS,
-            &data,
-        ))
+        })
     }
 
     fn presence_if_there(&self, user: UserId) -> Option<PresenceUpdate> {
