@@ -38,6 +38,7 @@ async fn a_minute_of_a_busy_guild_costs_a_session_at_most_4_kib() {
         outbox.attach(Arc::new(Null), 0, &ready).unwrap();
         Order::Subscribe {
             subscriber: Subscriber {
+                passive: false,
                 id: number.to_string().into(),
                 pid: it.probe.pid(),
                 user: user(number as u64 + 1),
