@@ -28,14 +28,14 @@ use std::time::Duration;
 
 use metrics::counter;
 use model::presence::Presence;
-use model::{GuildId, UserId};
+use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use client::*;
 pub use family::Guilds;
-pub use message::Message;
+pub use message::{Message, Watch};
 pub use reply::Reply;
 pub use state::SnapshotWants;
 
@@ -48,6 +48,7 @@ use crate::chat::Chat;
 use crate::clock;
 use crate::error::{ChatError, Missing, Result};
 use crate::relay::{Order, SessionId, Subscriber};
+use crate::session::outbox::Outbox;
 
 /// Most requests waiting for a guild; further ones get [`ChatError::Busy`]. Gauge: the mailbox
 /// metrics of the runtime, kind `guild`.
@@ -116,6 +117,29 @@ pub async fn subscribe(
 pub fn unsubscribe(chat: &Chat, guild: GuildId, session: SessionId) {
     if let Some(server) = chat.guilds().lookup(guild) {
         server.cast(Message::Unsubscribe(session));
+    }
+}
+
+/// A session watches parts of the member lists of some channels from here on, instead of what it
+/// watched before in this guild; no channels: it watches nothing. Each range is of positions in the
+/// list, both ends included. Returns at once; the lists arrive as GUILD_MEMBER_LIST_UPDATE in
+/// `outbox`. Ends when the session listens to the guild no more.
+#[allow(dead_code)]
+pub(crate) fn watch_members(
+    chat: &Chat,
+    guild: GuildId,
+    session: SessionId,
+    user: UserId,
+    channels: Vec<(ChannelId, Vec<(u32, u32)>)>,
+    outbox: Arc<Outbox>,
+) {
+    if let Some(server) = chat.guilds().lookup(guild) {
+        server.cast(Message::Watch(Box::new(Watch {
+            session,
+            user,
+            channels,
+            outbox,
+        })));
     }
 }
 
@@ -259,6 +283,8 @@ impl GenServer for GuildServer {
                 presence,
                 client_status,
             } => self.presence(user, presence, client_status),
+            // Lists are made from the member table, which is yet to come.
+            Message::Watch(_) => {}
             Message::Drain(from) => {
                 self.phase = Phase::Draining;
                 // If the lane is gone there is nothing left to settle.

@@ -1,7 +1,9 @@
 //! What a guild process is sent.
 
-use model::UserId;
+use std::sync::Arc;
+
 use model::presence::Presence;
+use model::{ChannelId, UserId};
 use otp::Pid;
 use serde_json::{Map, Value};
 
@@ -9,6 +11,20 @@ use super::command::{Actor, Answer, Command};
 use super::reply::Reply;
 use super::state::SnapshotWants;
 use crate::relay::{SessionId, Subscriber};
+use crate::session::outbox::Outbox;
+
+/// What a session watches of the member lists of a guild.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Channels, and ranges of positions in the list of each, both ends included.
+    pub channels: Vec<(ChannelId, Vec<(u32, u32)>)>,
+    /// Where the lists go.
+    pub outbox: Arc<Outbox>,
+}
 
 /// What a guild process is sent; use [`subscribe`](super::subscribe) and the functions beside it.
 #[derive(Debug)]
@@ -44,6 +60,8 @@ pub enum Message {
         /// Status by platform.
         client_status: Map<String, Value>,
     },
+    /// See [`super::watch_members`].
+    Watch(Box<Watch>),
     /// Take no more requests, and answer when everything taken is settled.
     Drain(otp::From<()>),
 }
