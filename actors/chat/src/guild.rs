@@ -7,7 +7,8 @@
 //!
 //! * Started on demand by [`Guilds`], with its lane and its relay, as a family ([`family`]).
 //! * When it dies its supervisor starts it again: it waits until its lane is empty and loads from
-//!   the store. A request it had not handed to the lane was not applied and is asked again by
+//!   the store all but the members, which are in the [member table](members). If it finds that
+//!   table gone, it ends without an answer: its keeper has died, and the next fills another. A request it had not handed to the lane was not applied and is asked again by
 //!   `execute`; one it had handed over is answered by the lane. No session is lost.
 //! * It calls the lane (to wait until it is empty) and the data service (to load); nothing else.
 //! * Its mailbox holds [`MAILBOX_MAX`] requests, further ones get [`ChatError::Busy`]; so do
@@ -18,6 +19,9 @@ pub mod command;
 pub mod state;
 pub mod lane;
 pub mod family;
+pub mod keeper;
+pub mod members;
+pub mod walk;
 mod message;
 mod load;
 mod reply;
@@ -68,6 +72,9 @@ pub const LOAD_RETRY: Duration = Duration::from_millis(500);
 
 /// Channels whose latest messages are looked through for nonces after a restart, latest first.
 pub const NONCE_CHANNELS_MAX: usize = 50;
+
+/// Members read from the store at once to fill the member table.
+pub const FILL_PAGE_MAX: usize = 4_096;
 
 /// Latest messages per channel looked through for nonces after a restart.
 pub const NONCE_MESSAGES_MAX: usize = 100;
@@ -275,6 +282,7 @@ impl GenServer for GuildServer {
                 self.hand_over(
                     vec![lane::Step::Order(Order::Unsubscribe(session))],
                     None,
+                    Vec::new(),
                     Settle::Nothing,
                 );
             }
@@ -291,6 +299,11 @@ impl GenServer for GuildServer {
                 let _ = self.lane.call_infinity(lane::Message::Barrier).await;
                 from.reply(());
             }
+        }
+        if let Phase::Running(state) = &self.phase
+            && state.lost_members()
+        {
+            return Next::Stop(ExitReason::Error("the member table is gone".into()));
         }
         if matches!(self.phase, Phase::Gone) {
             Next::Timeout(GONE_LINGER)
@@ -324,13 +337,22 @@ impl GuildServer {
             _ => None,
         };
         let mut turn = Turn::new(clock::now_ms(), chat.ids()).numbered(number, settled);
-        let answer = match state.apply(&mut turn, actor, command) {
+        let answer = state.apply(&mut turn, actor, command);
+        if state.lost_members() {
+            // Dropped, the request is asked again.
+            return;
+        }
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return reply.send(Err(error)),
         };
         // Permissions are answered at once: a revoke counts before it is durable, and a grant that
         // fails to become durable shows nothing but what was durable already.
-        if matches!(answer, Answer::Permissions(_) | Answer::Look(_)) {
+        // Members are read where only durable ones are.
+        if matches!(
+            answer,
+            Answer::Permissions(_) | Answer::Look(_) | Answer::Readable(_)
+        ) {
             return reply.send(Ok(answer));
         }
         if let Some(user) = joining
@@ -343,6 +365,9 @@ impl GuildServer {
             };
             // The rules refuse no presence.
             let _ = state.apply(&mut turn, Actor::System, command);
+        }
+        if state.lost_members() {
+            return;
         }
         let deleted = state.is_deleted();
         let reader = match actor {
@@ -363,10 +388,17 @@ impl GuildServer {
     }
 
     fn subscribe(&mut self, subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+        let listeners = self.family.relays().listeners().clone();
         let Some(state) = self.ready() else {
             return reply.send(Err(self.refusal()));
         };
-        let Some(view) = state.view_of(subscriber.user) else {
+        // From here on it is told of other views.
+        let coming = listeners.expect(subscriber.user);
+        let view = state.view_of(subscriber.user);
+        if state.lost_members() {
+            return;
+        }
+        let Some(view) = view else {
             return reply.send(Err(ChatError::NotFound(Missing::Guild)));
         };
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
@@ -374,15 +406,20 @@ impl GuildServer {
         let snapshot = wanted
             .then(|| state.guild_create(subscriber.user, wants, clock::now_ms()))
             .flatten();
+        if state.lost_members() {
+            return;
+        }
         let snapshot = snapshot.into_iter().map(Arc::new).collect();
         let order = Order::Subscribe {
             subscriber,
             view,
             snapshot,
+            coming: Some(coming),
         };
         self.hand_over(
             vec![lane::Step::Order(order)],
             None,
+            Vec::new(),
             Settle::Subscribed(reply),
         );
     }
@@ -404,7 +441,7 @@ impl GuildServer {
         };
         // The rules refuse no presence.
         let _ = state.apply(&mut turn, Actor::System, command);
-        if !turn.effects.is_empty() {
+        if !state.lost_members() && !turn.effects.is_empty() {
             self.submit(turn.effects, Settle::Nothing);
         }
     }
@@ -439,11 +476,12 @@ impl GuildServer {
     /// Sends the writes to the store and everything else to the lane, at once: nothing can come
     /// between the two.
     fn submit(&mut self, effects: Vec<Effect>, settle: Settle) {
-        let mut writes = Vec::new();
+        let (mut writes, mut members) = (Vec::new(), Vec::new());
         let mut steps = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
                 Effect::Write(write) => writes.push(write),
+                Effect::Member(change) => members.push(change),
                 Effect::Publish(event) => {
                     steps.push(lane::Step::Order(Order::Publish(Arc::new(event))))
                 }
@@ -473,17 +511,19 @@ impl GuildServer {
             steps.push(lane::Step::Clean);
         }
         let commit = (!writes.is_empty()).then(|| self.chat.data().commit(writes));
-        self.hand_over(steps, commit, settle);
+        self.hand_over(steps, commit, members, settle);
     }
 
     fn hand_over(
         &mut self,
         steps: Vec<lane::Step>,
         commit: Option<storage::data_service::Acknowledged>,
+        members: Vec<members::Change>,
         settle: Settle,
     ) {
         self.decided += 1;
-        let job = Job::new(self.generation, self.decided, commit, steps, settle);
+        let (generation, number) = (self.generation, self.decided);
+        let job = Job::new(generation, number, commit, members, steps, settle);
         if let Err(error) = self.lane.try_cast(lane::Message::Job(Box::new(job))) {
             // Only what needs no answer comes here while the lane is full: presence, goodbyes.
             let full = matches!(error, SendError::Full(_));

@@ -38,11 +38,13 @@ use crate::session::outbox::{Appended, Outbox};
 use crate::session::{self, Session};
 
 mod class;
+mod listeners;
 mod meters;
 mod relays;
 mod roster;
 mod view;
 
+pub use listeners::{Coming, Listeners};
 use meters::Meters;
 use relays::Homes;
 pub use relays::{RELAY_RESTART_PERIOD, RELAY_RESTARTS_MAX, RELAY_SESSIONS_MAX, Relays};
@@ -104,6 +106,8 @@ pub enum Order {
         view: Arc<View>,
         /// Goes to this session only, before everything that is published later.
         snapshot: Vec<Arc<Encoded>>,
+        /// Counts its user among the listeners for as long as it listens.
+        coming: Option<Arc<Coming>>,
     },
     /// A session listens no more.
     Unsubscribe(SessionId),
@@ -146,7 +150,7 @@ struct Waiting {
     /// [`ORDERS_MAX`] was reached: orders were lost, so the relay must serve nobody any more.
     overflowed: bool,
     /// Sessions whose subscription was among the lost orders.
-    stranded: Vec<Pid>,
+    stranded: Vec<(SessionId, Pid)>,
 }
 
 impl Waiting {
@@ -154,7 +158,7 @@ impl Waiting {
     fn strand(&mut self, orders: impl IntoIterator<Item = Order>) {
         self.overflowed = true;
         let stranded = orders.into_iter().filter_map(|order| match order {
-            Order::Subscribe { subscriber, .. } => Some(subscriber.pid),
+            Order::Subscribe { subscriber, .. } => Some((subscriber.id, subscriber.pid)),
             _ => None,
         });
         self.stranded.extend(stranded);
@@ -379,10 +383,9 @@ impl Relay {
         if gap || overflowed || roster.is_broken() {
             let lost = roster.reset();
             shared.meters.subscriptions.decrement(lost.len() as f64);
-            for one in &lost {
-                shared.homes.leave(&one.id, shared.number);
-            }
-            for pid in lost.iter().map(|one| one.pid).chain(stranded) {
+            let lost = lost.into_iter().map(|one| (one.id, one.pid));
+            for (id, pid) in lost.chain(stranded) {
+                shared.homes.leave(&id, shared.number);
                 self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
             }
             return;
@@ -408,8 +411,14 @@ impl Relay {
                     subscriber,
                     view,
                     snapshot,
+                    coming,
                 } => {
-                    self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx);
+                    let id = subscriber.id.clone();
+                    if self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx) {
+                        self.shared.homes.enter(&id, self.shared.number, coming);
+                    } else {
+                        self.shared.homes.leave(&id, self.shared.number);
+                    }
                 }
                 Order::Unsubscribe(id) => {
                     self.catch_up(roster, &id, &batch);
@@ -481,6 +490,7 @@ impl Relay {
         }
     }
 
+    /// Whether the session listens; else it is closed.
     fn subscribe(
         &self,
         roster: &mut Roster,
@@ -489,7 +499,7 @@ impl Relay {
         snapshot: &[Arc<Encoded>],
         batch: &[Arc<Encoded>],
         ctx: &mut Context<Self>,
-    ) {
+    ) -> bool {
         let (user, intents) = (subscriber.user, subscriber.intents);
         let wanted = snapshot
             .iter()
@@ -499,8 +509,7 @@ impl Relay {
         let appended = subscriber.outbox.append_many(wanted);
         if appended.closed {
             self.forget(roster, &subscriber.id, ctx);
-            self.shared.homes.leave(&subscriber.id, self.shared.number);
-            return;
+            return false;
         }
         self.shared
             .meters
@@ -512,7 +521,6 @@ impl Relay {
                 relay: anchor,
             }
         });
-        self.shared.homes.enter(&subscriber.id, self.shared.number);
         let monitor = ctx.monitor(subscriber.pid);
         if let Some(old) = roster.watched_by(subscriber.id.clone(), monitor) {
             ctx.demonitor(old, true);
@@ -520,6 +528,7 @@ impl Relay {
         if !roster.add(subscriber, view, batch.len()) {
             self.shared.meters.subscriptions.increment(1.0);
         }
+        true
     }
 
     fn catch_up(&self, roster: &mut Roster, id: &SessionId, batch: &[Arc<Encoded>]) {

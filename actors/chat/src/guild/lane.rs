@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Guild ──batch──▶ store (at once, pipelined)
-//!   └─────job────▶ [Lane] wait until durable ─▶ reply to the caller ─▶ Relay
+//!   └─────job────▶ [Lane] wait until durable ─▶ member table ─▶ reply to the caller ─▶ Relay
 //! ```
 //!
 //! * Started by the guild's family supervisor, before relay and guild.
@@ -29,6 +29,7 @@ use storage::store::Write;
 
 use super::command::Answer;
 use super::family::Family;
+use super::members::Change;
 use super::reply::Reply;
 use super::state;
 use crate::chat::Chat;
@@ -59,6 +60,8 @@ pub struct Job {
     generation: u64,
     number: u64,
     commit: Option<Acknowledged>,
+    /// For the member table, when the batch is durable.
+    members: Vec<Change>,
     steps: Vec<Step>,
     settle: Settle,
     _counted: Counted,
@@ -111,6 +114,7 @@ impl Job {
         generation: u64,
         number: u64,
         commit: Option<Acknowledged>,
+        members: Vec<Change>,
         steps: Vec<Step>,
         mut settle: Settle,
     ) -> Self {
@@ -123,6 +127,7 @@ impl Job {
             generation,
             number,
             commit,
+            members,
             steps,
             settle,
             _counted: Counted::new(),
@@ -207,13 +212,22 @@ impl Lane {
             generation,
             number,
             commit,
+            members,
             steps,
             settle,
             _counted,
         } = job;
+        let changes_members = !members.is_empty();
         let outcome = match commit {
             Some(commit) => {
                 let outcome = commit.await.map_err(ChatError::from);
+                if outcome.is_ok()
+                    && changes_members
+                    && let Some(table) = self.family.members()
+                {
+                    // One that is gone is filled anew, from the store.
+                    let _ = table.apply(members);
+                }
                 // Before anybody is told: whoever was told looks at what is there now.
                 self.family.settled_is(number);
                 outcome
@@ -226,8 +240,11 @@ impl Lane {
             None => Ok(()),
         };
         if let Err(error) = outcome {
+            if changes_members {
+                self.family.doubt_members();
+            }
             // A row that was deleted meanwhile fails the batch, but memory is not ahead of it.
-            if !matches!(error, ChatError::NotFound(_)) {
+            if changes_members || !matches!(error, ChatError::NotFound(_)) {
                 self.family.fail(generation);
                 counter!("guildhall_lane_failures_total").increment(1);
                 tracing::warn!(guild = %self.family.guild(), %error, "a change did not become durable");

@@ -56,6 +56,7 @@ impl Listener {
             subscriber: self.subscriber.clone(),
             view: view(channels),
             snapshot: Vec::new(),
+            coming: None,
         }
     }
 
@@ -172,6 +173,7 @@ async fn the_snapshot_comes_first_and_earlier_events_do_not_come() {
                 Audience::Channel(channel(99)),
                 "snapshot",
             )],
+            coming: None,
         },
         in_channel(7, "after"),
     ]);
@@ -207,6 +209,7 @@ async fn intents_and_content_are_respected() {
         subscriber: listener.subscriber.clone(),
         view: view(&[]),
         snapshot: vec![Arc::new(snapshot.clone())],
+        coming: None,
     };
     it.handle.deliver(vec![
         subscribe(&author),

@@ -9,7 +9,7 @@ use model::event::{Audience, Class, Encoded};
 use model::intents::Intents;
 use model::member::Member;
 use model::message::Message;
-use model::presence::{PresenceUpdate, PresenceUser, Status};
+use model::presence::{Presence, PresenceUpdate, PresenceUser, Status};
 use model::role::Role;
 use model::user::User;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
@@ -112,7 +112,7 @@ impl GuildState {
             "channel_id": channel,
             "message_id": message,
             "guild_id": self.guild.id,
-            "member": row.member(),
+            "member": self.member(row),
             "emoji": emoji,
             "message_author_id": author,
             "burst": false,
@@ -184,7 +184,7 @@ impl GuildState {
             "guild_id": self.guild.id,
             "user_id": row.record.user_id,
             "timestamp": now_ms / 1_000,
-            "member": row.member(),
+            "member": self.member(row),
         });
         self.of_channel(
             "TYPING_START",
@@ -242,7 +242,7 @@ impl GuildState {
     pub(super) fn member_add(&self, row: &Row) -> Encoded {
         let data = MemberOf {
             guild_id: self.guild.id,
-            member: &row.member(),
+            member: &self.member(row),
         };
         self.of_guild("GUILD_MEMBER_ADD", Intents::GUILD_MEMBERS, &data)
     }
@@ -250,7 +250,7 @@ impl GuildState {
     pub(super) fn member_update(&self, row: &Row) -> Encoded {
         let data = MemberOf {
             guild_id: self.guild.id,
-            member: &row.member(),
+            member: &self.member(row),
         };
         self.of_guild("GUILD_MEMBER_UPDATE", Intents::GUILD_MEMBERS, &data)
             .always_for(row.record.user_id)
@@ -273,13 +273,26 @@ impl GuildState {
     }
 
     pub(super) fn presence_of(&self, user: UserId, shown: Option<&Shown>) -> PresenceUpdate {
-        PresenceUpdate {
-            user: PresenceUser { id: user },
-            guild_id: self.guild.id,
-            status: shown.map_or(Status::Offline, |shown| shown.presence.status),
-            activities: shown.map_or_else(Vec::new, |shown| shown.presence.activities.clone()),
-            client_status: shown.map_or_else(Default::default, |shown| shown.client_status.clone()),
-        }
+        let shown = shown.map(|shown| (shown.presence.clone(), shown.client_status.clone()));
+        presence_of(self.guild.id, user, shown)
+    }
+}
+
+/// What others see of a user in a guild; `None` = offline.
+pub(crate) fn presence_of(
+    guild: GuildId,
+    user: UserId,
+    shown: Option<(Presence, serde_json::Map<String, Value>)>,
+) -> PresenceUpdate {
+    let (presence, client_status) = shown.unzip();
+    PresenceUpdate {
+        user: PresenceUser { id: user },
+        guild_id: guild,
+        status: presence
+            .as_ref()
+            .map_or(Status::Offline, |presence| presence.status),
+        activities: presence.map_or_else(Vec::new, |presence| presence.activities),
+        client_status: client_status.unwrap_or_default(),
     }
 }
 
