@@ -18,6 +18,7 @@
 pub mod command;
 pub mod state;
 pub mod lane;
+pub mod list;
 pub mod family;
 pub mod keeper;
 pub mod members;
@@ -46,6 +47,7 @@ pub use state::SnapshotWants;
 use command::{Actor, Answer, Command};
 use family::Family;
 use lane::{Job, Lane, Settle};
+use list::shape::Shape;
 use state::{Effect, GuildState, Turn};
 
 use crate::chat::Chat;
@@ -140,14 +142,24 @@ pub(crate) fn watch_members(
     channels: Vec<(ChannelId, Vec<(u32, u32)>)>,
     outbox: Arc<Outbox>,
 ) {
-    if let Some(server) = chat.guilds().lookup(guild) {
-        server.cast(Message::Watch(Box::new(Watch {
-            session,
-            user,
-            channels,
-            outbox,
-        })));
-    }
+    let watch = Watch {
+        number: chat.guilds().next_watch(),
+        session,
+        user,
+        channels,
+        outbox,
+    };
+    let chat = chat.clone();
+    // A guild that is being started again is waited for.
+    tokio::spawn(async move {
+        let asked = ask(&chat, guild, |reply| Message::Watch {
+            watch: Box::new(watch.clone()),
+            reply,
+        });
+        if let Err(error) = asked.await {
+            tracing::debug!(%guild, %error, "a member list is not watched");
+        }
+    });
 }
 
 /// A member's presence changed (`None` = offline). Returns at once; a guild that does not run
@@ -219,6 +231,8 @@ pub struct GuildServer {
     generation: u64,
     /// Turns of this load that were handed to the lane.
     decided: u64,
+    /// For the member lists, until it changes.
+    shape: Option<Arc<Shape>>,
     phase: Phase,
 }
 
@@ -248,6 +262,7 @@ impl GenServer for GuildServer {
             lane,
             generation: 0,
             decided: 0,
+            shape: None,
             phase: Phase::Unloaded,
         };
         Init::Continue(server, Message::Load)
@@ -291,8 +306,7 @@ impl GenServer for GuildServer {
                 presence,
                 client_status,
             } => self.presence(user, presence, client_status),
-            // Lists are made from the member table, which is yet to come.
-            Message::Watch(_) => {}
+            Message::Watch { watch, reply } => self.watch(*watch, reply),
             Message::Drain(from) => {
                 self.phase = Phase::Draining;
                 // If the lane is gone there is nothing left to settle.
@@ -424,6 +438,32 @@ impl GuildServer {
         );
     }
 
+    fn watch(&mut self, mut watch: Watch, reply: Reply<()>) {
+        let Some(state) = self.ready() else {
+            return reply.send(Err(self.refusal()));
+        };
+        let user = watch.user;
+        watch
+            .channels
+            .retain(|(channel, _)| state.may_view(user, *channel));
+        if state.lost_members() {
+            return;
+        }
+        if let Some(shape) = self.shape() {
+            let step = lane::Step::Watch(Arc::new(watch), shape);
+            self.hand_over(vec![step], None, Vec::new(), Settle::Nothing);
+            reply.send(Ok(()));
+        }
+    }
+
+    /// What the member lists need to know of the guild, made anew only when it has changed.
+    pub(super) fn shape(&mut self) -> Option<Arc<Shape>> {
+        if let (None, Phase::Running(state)) = (&self.shape, &self.phase) {
+            self.shape = Some(Arc::new(state.shape()));
+        }
+        self.shape.clone()
+    }
+
     fn presence(
         &mut self,
         user: UserId,
@@ -482,6 +522,7 @@ impl GuildServer {
             match effect {
                 Effect::Write(write) => writes.push(write),
                 Effect::Member(change) => members.push(change),
+                Effect::Seen(user) => steps.push(lane::Step::Seen(user)),
                 Effect::Publish(event) => {
                     steps.push(lane::Step::Order(Order::Publish(Arc::new(event))))
                 }
@@ -509,6 +550,14 @@ impl GuildServer {
         }
         if writes.iter().any(lane::may_lose_files) {
             steps.push(lane::Step::Clean);
+        }
+        if writes.iter().any(list::shape::is_concerned) {
+            self.shape = None;
+            if self.family.lists().are_watched()
+                && let Some(shape) = self.shape()
+            {
+                steps.push(lane::Step::Shape(shape));
+            }
         }
         let commit = (!writes.is_empty()).then(|| self.chat.data().commit(writes));
         self.hand_over(steps, commit, members, settle);

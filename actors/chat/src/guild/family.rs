@@ -4,11 +4,13 @@
 //! guilds (dynamic supervisor) ─┬─ family 7 (rest for one) ─┬─ lane 7
 //!                              │                           ├─ relays of 7 (one for one) ─ relay 0, …
 //!                              │                           ├─ keeper 7
-//!                              ├─ family 8 …               └─ guild 7
+//!                              │                           ├─ guild 7
+//!                              ├─ family 8 …               └─ list 7
 //! ```
 //!
 //! Rest for one, in this order: a guild that dies takes nobody along, nor does a relay; the keeper of
-//! the member table takes only the guild along, which fills a new table; relays that
+//! the member table takes only the guild along, which fills a new table; the member lists come last
+//! and take nobody along, and begin anew with the guild; relays that
 //! die again and again take the guild along, which loads again; a lane that dies may have lost
 //! events, so the relays must go too (their sessions are told so). When the guild ends by itself
 //! (it was deleted) the family ends.
@@ -29,6 +31,7 @@ use tokio::time::Instant;
 
 use super::keeper::{Keeper, KeeperArgs};
 use super::lane::{self, Lane, LaneArgs};
+use super::list::{Lists, MemberList, MemberListArgs};
 use super::members::MemberTable;
 use super::walk::Walks;
 use super::{GuildArgs, GuildServer, MAILBOX_MAX};
@@ -59,6 +62,7 @@ pub struct Family {
     relays: Relays,
     lane: Mutex<Option<ServerRef<Lane>>>,
     members: Mutex<Kept>,
+    lists: Lists,
     /// Loads of the guild so far.
     generation: AtomicU64,
     /// The last decision of the running guild whose batch the lane has settled: what is read from here
@@ -84,6 +88,7 @@ impl Family {
             relays: Relays::new(guild, relay_sessions_max),
             lane: Mutex::new(None),
             members: Mutex::default(),
+            lists: Lists::default(),
             generation: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -107,6 +112,11 @@ impl Family {
             // What its predecessor had not settled is published by nobody.
             self.relays.lost_events();
         }
+    }
+
+    /// The member lists that sessions watch.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// A new keeper runs; the table of the one before it is gone.
@@ -187,6 +197,8 @@ struct Inner {
     walks: Walks,
     /// Loads of guilds so far.
     loads: AtomicU64,
+    /// Watches of member lists so far.
+    watches: AtomicU64,
     draining: std::sync::atomic::AtomicBool,
 }
 
@@ -207,6 +219,7 @@ impl Guilds {
             families: Registry::new(node),
             walks: Walks::default(),
             loads: AtomicU64::new(0),
+            watches: AtomicU64::new(0),
             draining: false.into(),
         };
         Self {
@@ -253,6 +266,11 @@ impl Guilds {
     /// A number for a load of a guild that no other load on this node has.
     pub(crate) fn next_load(&self) -> u64 {
         self.inner.loads.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// A number for a watch of member lists, higher than all before.
+    pub(crate) fn next_watch(&self) -> u64 {
+        self.inner.watches.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     pub(crate) fn count(&self) {
@@ -358,6 +376,14 @@ fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Su
         })
         .options(move || Options::new().label(format!("keeper {guild}")))
     };
+    let list = {
+        let (chat, family) = (chat.clone(), Arc::clone(family));
+        ChildSpec::worker::<MemberList>("list", move || MemberListArgs {
+            chat: chat.clone(),
+            family: Arc::clone(&family),
+        })
+        .options(move || Options::new().label(format!("list {guild}")))
+    };
     let server = {
         let (chat, family, guilds) = (chat.clone(), Arc::clone(family), guilds.clone());
         ChildSpec::worker::<GuildServer>("guild", move || GuildArgs {
@@ -380,4 +406,5 @@ fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Su
         .child(relays)
         .child(keeper)
         .child(server)
+        .child(list)
 }

@@ -29,7 +29,9 @@ use storage::store::Write;
 
 use super::command::Answer;
 use super::family::Family;
+use super::list::shape::Shape;
 use super::members::Change;
+use super::message::Watch;
 use super::reply::Reply;
 use super::state;
 use crate::chat::Chat;
@@ -85,6 +87,12 @@ pub enum Step {
     },
     /// The answer is this message as it is now.
     Show(ChannelId, MessageId),
+    /// A session watches member lists; the guild's shape for it.
+    Watch(Arc<Watch>, Arc<Shape>),
+    /// Roles, overwrites or the owner are as in this.
+    Shape(Arc<Shape>),
+    /// The presence of a member changed.
+    Seen(UserId),
     /// Delete the files that lost their message.
     Clean,
     /// Remove the messages of these channels, which are gone with their guild.
@@ -225,8 +233,12 @@ impl Lane {
                     && changes_members
                     && let Some(table) = self.family.members()
                 {
+                    let changed: Vec<UserId> = members.iter().map(|(user, _)| *user).collect();
                     // One that is gone is filled anew, from the store.
                     let _ = table.apply(members);
+                    for user in changed {
+                        self.family.lists().touch(user);
+                    }
                 }
                 // Before anybody is told: whoever was told looks at what is there now.
                 self.family.settled_is(number);
@@ -265,7 +277,16 @@ impl Lane {
         let mut purge = Vec::new();
         for step in steps {
             match step {
-                Step::Order(order) => orders.push(order),
+                Step::Order(order) => {
+                    let lists = self.family.lists();
+                    match &order {
+                        Order::Unsubscribe(session) => lists.unwatch(session),
+                        Order::Remove(user) => lists.remove(*user),
+                        Order::Clear => lists.clear(),
+                        _ => {}
+                    }
+                    orders.push(order);
+                }
                 Step::Update {
                     channel,
                     message,
@@ -289,6 +310,9 @@ impl Lane {
                 Step::Show(channel, message) => {
                     shown = Some(self.read_back(channel, message, reader).await);
                 }
+                Step::Watch(watch, shape) => self.family.lists().watch(watch, shape),
+                Step::Shape(shape) => self.family.lists().shape(shape),
+                Step::Seen(user) => self.family.lists().touch(user),
                 Step::Clean => files::clean(&self.chat),
                 Step::Purge(channels) => purge = channels,
             }

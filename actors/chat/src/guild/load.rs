@@ -62,6 +62,12 @@ impl GuildServer {
                         .deliver(vec![Order::Views(state.views().into())]);
                 }
                 self.phase = Phase::Running(Box::new(state));
+                self.shape = None;
+                if self.family.lists().are_watched()
+                    && let Some(shape) = self.shape()
+                {
+                    self.family.lists().shape(shape);
+                }
             }
             Ok(None) => self.phase = Phase::Gone,
             Err(error) => {

@@ -53,6 +53,7 @@ use slow_mode::SlowMode;
 
 use crate::error::{ChatError, Missing, Result};
 use crate::guild::command::{Actor, Answer, Command};
+use crate::guild::list::shape::Shape;
 use crate::guild::members::{Change, MemberTable, Readable, Row};
 use crate::ids::Ids;
 use crate::relay::{Listeners, View};
@@ -65,6 +66,8 @@ pub enum Effect {
     Write(Write),
     /// A member for the member table, when the batch is durable.
     Member(Change),
+    /// The presence of a member changed; for those who watch member lists.
+    Seen(UserId),
     /// An event for those who may see it.
     Publish(Encoded),
     /// MESSAGE_UPDATE with the message as it stands after the batch, read back from the store.
@@ -443,6 +446,19 @@ impl GuildState {
         Some(partial)
     }
 
+    /// What the member lists need to know.
+    pub(crate) fn shape(&self) -> Shape {
+        let channels = self.channels.values();
+        Shape {
+            guild: self.guild.id,
+            owner: self.guild.owner_id,
+            roles: self.roles.clone(),
+            channels: channels
+                .map(|channel| (channel.id, channel.permission_overwrites.clone()))
+                .collect(),
+        }
+    }
+
     /// What a task needs that reads members by itself.
     fn readable(&self) -> Readable {
         Readable {
@@ -496,6 +512,7 @@ impl GuildState {
             return;
         }
         turn.publish(self.presence_update(user, shown.as_ref()));
+        turn.effects.push(Effect::Seen(user));
         match shown {
             Some(shown) => drop(self.presences.insert(user, shown)),
             None => drop(self.presences.remove(&user)),

@@ -341,7 +341,7 @@ impl Listeners {
                 }
                 Effect::Remove(user) => drop(self.views.remove(user)),
                 Effect::Clear(_) => self.views.clear(),
-                Effect::Write(_) | Effect::Member(_) | Effect::Show(..) => {}
+                Effect::Write(_) | Effect::Member(_) | Effect::Seen(_) | Effect::Show(..) => {}
             }
         }
     }
