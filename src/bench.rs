@@ -1,9 +1,11 @@
-//! `guildhall bench`: measurements of a whole node by clients of its own, in another process.
+//! `guildhall bench`: measurements, most of a whole node by clients of its own, in another process.
 //!
-//! Every measurement starts the node as a child of itself, speaks to it over loopback as any
-//! client does, and prints one JSON object that states the conditions beside the figures.
+//! A measurement of a node starts it as a child of itself and speaks to it over loopback as any
+//! client does; `memberlist` needs none. Each prints one JSON object that states the conditions
+//! beside the figures.
 
 mod fanout;
+mod memberlist;
 
 use clap::Subcommand;
 
@@ -12,6 +14,8 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// One channel, many sessions: what a delivery costs, how late it is, and whether all arrive.
     Fanout(fanout::FanoutArgs),
+    /// One list of a million members: what a change, a position and a slice of it cost.
+    Memberlist(memberlist::MemberListArgs),
 }
 
 /// Runs a measurement and prints its result to standard output.
@@ -22,5 +26,6 @@ pub(crate) enum Bench {
 pub(crate) async fn run(what: Bench) -> anyhow::Result<()> {
     match what {
         Bench::Fanout(args) => fanout::run(args).await,
+        Bench::Memberlist(args) => memberlist::run(args).await,
     }
 }
