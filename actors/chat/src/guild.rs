@@ -581,3 +581,6 @@ impl GuildServer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,6 +78,12 @@ impl Drop for Walk<'_> {
 }
 
 impl Walks {
+    /// How many walk, and how many wait.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        (self.permits.count(), self.waiting.load(Ordering::Relaxed))
+    }
+
     /// Waits until it may walk.
     ///
     /// # Errors
