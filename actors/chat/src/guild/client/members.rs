@@ -81,7 +81,9 @@ async fn read(
             execute(chat, guild, actor, Command::ReadMembers).await?,
             Readable
         )?;
-        let table = readable.table()?;
+        let Ok(table) = readable.table() else {
+            continue;
+        };
         let found = match wanted {
             Wanted::Next { after, limit } => {
                 let walk = chat.guilds().walks().begin().await?;

@@ -236,8 +236,15 @@ mod tests {
                 prop_assert_eq!(&slice[..], model.get(from..end).unwrap_or_default());
             }
             same(&sorted, &model);
-            for item in model.clone() {
-                prop_assert_eq!(sorted.remove(&item), Some(0));
+            // Away with all, here and there, so that leaves are joined.
+            let mut order = model.clone();
+            order.sort_by_key(|item| item.wrapping_mul(2_654_435_761));
+            for item in order {
+                let at = model.binary_search(&item).unwrap_or(usize::MAX);
+                prop_assert_eq!(sorted.remove(&item), Some(at));
+                model.remove(at);
+                let middle = model.get(model.len() / 2);
+                prop_assert_eq!(middle.map(|item| sorted.rank(item)), middle.map(|_| Ok(model.len() / 2)));
             }
             prop_assert!(sorted.is_empty());
             prop_assert_eq!(sorted.insert(7), Ok(0));
