@@ -440,6 +440,15 @@ async fn a_list_follows_roles_presences_and_who_may_see_the_channel() {
         "{last}"
     );
 
+    // Nothing else happens: the list comes again by itself.
+    world.kill("list").await;
+    eventually!(sidebar.updates() == updates + 2);
+    world.kill("guild").await;
+    eventually!(sidebar.updates() == updates + 3);
+    world.kill("keeper").await;
+    eventually!(sidebar.updates() == updates + 4);
+    assert_eq!(sidebar.rows(), ["offline 2", "member", "quiet"]);
+
     world.watch(&sidebar, Vec::new());
     eventually!(Arc::strong_count(&sidebar.outbox) == 1);
 }
