@@ -34,7 +34,21 @@ impl GuildServer {
         self.generation = self.family.next_generation();
         let guild = self.family.guild();
         let loaded = match self.chat.data().guild_without_members(guild).await {
-            Ok(Some(snapshot)) => self.members().await.map(|table| Some((snapshot, table))),
+            Ok(Some(snapshot)) => {
+                let table = self.members().await;
+                if self
+                    .family
+                    .keeper()
+                    .is_none_or(|keeper| !self.chat.node().is_alive(keeper))
+                {
+                    // The family is about to start this process again, with another keeper. Requests
+                    // must wait for that: they are asked again.
+                    return Err(ExitReason::Error(
+                        "the keeper of the members is gone".into(),
+                    ));
+                }
+                table.map(|table| Some((snapshot, table)))
+            }
             Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
         };
@@ -88,7 +102,8 @@ impl GuildServer {
         }
         let guild = self.family.guild();
         let keeper = self.family.keeper().ok_or(ChatError::Unavailable)?;
-        let table = MemberTable::create(self.chat.node(), keeper, guild)?;
+        let table = MemberTable::create(self.chat.node(), keeper, guild);
+        let table = table.map_err(|_| ChatError::Unavailable)?;
         let mut after = None;
         loop {
             let data = self.chat.data();

@@ -77,8 +77,8 @@ impl MemberTable {
     /// An empty one that lives as long as `keeper`.
     ///
     /// # Errors
-    /// [`Gone`]: the keeper is, or the node has [`ets::TABLES_MAX`] tables. There is none then.
-    pub fn create(node: &Node, keeper: Pid, guild: GuildId) -> Result<Self, Gone> {
+    /// [`EtsError::NoProcess`]: the keeper has died. [`EtsError::TooManyTables`]. There is none then.
+    pub fn create(node: &Node, keeper: Pid, guild: GuildId) -> Result<Self, EtsError> {
         // Public: the lane writes, and dies with the keeper but not of it.
         let options = ets::ordered_set()
             .label(format!("members of {guild}"))
