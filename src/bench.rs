@@ -1,11 +1,12 @@
-//! `guildhall bench`: measurements of a whole node by clients of its own, in another process.
+//! `guildhall bench`: measurements, most of a whole node by clients of its own, in another process.
 //!
-//! A measurement starts the node as a child of itself and speaks to it over loopback as any client
-//! does (`million` has sessions without sockets in its own process), and prints one JSON object that
-//! states the conditions beside the figures.
+//! A measurement of a node starts it as a child of itself and speaks to it over loopback as any
+//! client does (`million` has sessions without sockets in its own process, `memberlist` needs no
+//! node). Each prints one JSON object that states the conditions beside the figures.
 
 mod client;
 mod fanout;
+mod memberlist;
 mod million;
 mod stalled;
 mod steady;
@@ -25,6 +26,8 @@ pub(crate) enum Bench {
     Million(million::MillionArgs),
     /// Some sockets stop reading: what that does to the others and to memory.
     Stalled(stalled::StalledArgs),
+    /// One list of a million members: what a change, a position and a slice of it cost.
+    Memberlist(memberlist::MemberListArgs),
 }
 
 /// Runs a measurement and prints its result to standard output.
@@ -38,6 +41,7 @@ pub(crate) async fn run(what: Bench) -> anyhow::Result<()> {
         Bench::Storm(args) => storm::run(args).await,
         Bench::Million(args) => million::run(args).await,
         Bench::Stalled(args) => stalled::run(args).await,
+        Bench::Memberlist(args) => memberlist::run(args).await,
     }
 }
 

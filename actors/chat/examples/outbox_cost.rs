@@ -142,6 +142,7 @@ fn main() {
             },
             view: Arc::clone(&view),
             snapshot: Vec::new(),
+            coming: None,
         };
         handle.deliver(all.iter().enumerate().map(subscribe).collect());
         for (name, at_once) in [

@@ -42,6 +42,7 @@ mod delivery;
 mod digest;
 mod fold;
 mod handle;
+mod listeners;
 mod meters;
 mod relays;
 mod roster;
@@ -52,6 +53,7 @@ pub use digest::DIGEST_CHANNELS_MAX;
 pub use fold::REACTIONS_QUEUE_MAX;
 pub use handle::RelayHandle;
 use handle::Shared;
+pub use listeners::{Coming, Listeners};
 pub use relays::{
     PASSIVE_UPDATE_EVERY, RELAY_RESTART_PERIOD, RELAY_RESTARTS_MAX, RELAY_SESSIONS_MAX,
     RelayOptions, Relays,
@@ -116,6 +118,8 @@ pub enum Order {
         view: Arc<View>,
         /// Goes to this session only, before everything that is published later.
         snapshot: Vec<Arc<Encoded>>,
+        /// Counts its user among the listeners for as long as it listens.
+        coming: Option<Arc<Coming>>,
     },
     /// A session listens no more.
     Unsubscribe(SessionId),
@@ -228,10 +232,9 @@ impl Relay {
             shared.meters.passive.decrement(roster.passive() as f64);
             let lost = roster.reset();
             shared.meters.subscriptions.decrement(lost.len() as f64);
-            for one in &lost {
-                shared.homes.leave(&one.id, shared.number);
-            }
-            for pid in lost.iter().map(|one| one.pid).chain(stranded) {
+            let lost = lost.into_iter().map(|one| (one.id, one.pid));
+            for (id, pid) in lost.chain(stranded) {
+                shared.homes.leave(&id, shared.number);
                 self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
             }
             return;
@@ -257,8 +260,14 @@ impl Relay {
                     subscriber,
                     view,
                     snapshot,
+                    coming,
                 } => {
-                    self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx);
+                    let id = subscriber.id.clone();
+                    if self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx) {
+                        self.shared.homes.enter(&id, self.shared.number, coming);
+                    } else {
+                        self.shared.homes.leave(&id, self.shared.number);
+                    }
                 }
                 Order::Unsubscribe(id) => {
                     self.catch_up(roster, &id, &batch);
@@ -339,6 +348,7 @@ impl Relay {
             .dispatched(appended.events, appended.bytes);
     }
 
+    /// Whether the session listens; else it is closed.
     fn subscribe(
         &self,
         roster: &mut Roster,
@@ -347,7 +357,7 @@ impl Relay {
         snapshot: &[Arc<Encoded>],
         batch: &[Item],
         ctx: &mut Context<Self>,
-    ) {
+    ) -> bool {
         let (user, intents) = (subscriber.user, subscriber.intents);
         let wanted = snapshot
             .iter()
@@ -357,8 +367,7 @@ impl Relay {
         let appended = subscriber.outbox.append_many(wanted);
         if appended.closed {
             self.forget(roster, &subscriber.id, ctx);
-            self.shared.homes.leave(&subscriber.id, self.shared.number);
-            return;
+            return false;
         }
         self.count(appended);
         let anchor = ctx.parent().unwrap_or(ctx.pid());
@@ -368,7 +377,6 @@ impl Relay {
                 relay: anchor,
             }
         });
-        self.shared.homes.enter(&subscriber.id, self.shared.number);
         let monitor = ctx.monitor(subscriber.pid);
         if let Some(old) = roster.watched_by(subscriber.id.clone(), monitor) {
             ctx.demonitor(old, true);
@@ -379,6 +387,7 @@ impl Relay {
         }
         let change = roster.passive() as f64 - passive as f64;
         self.shared.meters.passive.increment(change);
+        true
     }
 
     fn catch_up(&self, roster: &mut Roster, id: &SessionId, batch: &[Item]) {

@@ -16,6 +16,8 @@ use crate::session::outbox::Outbox;
 /// What a session watches of the member lists of a guild.
 #[derive(Debug, Clone)]
 pub struct Watch {
+    /// The higher, the later it was asked for.
+    pub number: u64,
     /// The session.
     pub session: SessionId,
     /// Whose it is.
@@ -67,8 +69,13 @@ pub enum Message {
         /// Status by platform.
         client_status: Map<String, Value>,
     },
-    /// A session watches parts of member lists from here on.
-    Watch(Box<Watch>),
+    /// See [`super::watch_members`].
+    Watch {
+        /// What.
+        watch: Box<Watch>,
+        /// Answered when it is taken on.
+        reply: Reply<()>,
+    },
     /// Take no more requests, and answer when everything taken is settled.
     Drain(otp::From<()>),
 }

@@ -16,7 +16,7 @@ use super::fold::{REACTIONS_QUEUE_MAX, fold};
 use super::meters::Meters;
 use super::relays::{Homes, RelayOptions};
 use super::roster::Roster;
-use super::{BATCH_MAX, Message, ORDERS_BUSY, ORDERS_MAX, Order, Relay, RelayArgs};
+use super::{BATCH_MAX, Message, ORDERS_BUSY, ORDERS_MAX, Order, Relay, RelayArgs, SessionId};
 
 /// The way to a guild's relay, whichever process it is at the moment; clones are cheap.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub(super) struct Waiting {
     /// [`ORDERS_MAX`] was reached: orders were lost, so the relay must serve nobody any more.
     pub(super) overflowed: bool,
     /// Sessions whose subscription was among the lost orders.
-    pub(super) stranded: Vec<Pid>,
+    pub(super) stranded: Vec<(SessionId, Pid)>,
 }
 
 impl Default for Waiting {
@@ -70,7 +70,7 @@ impl Waiting {
     fn strand(&mut self, orders: impl IntoIterator<Item = Order>) {
         self.overflowed = true;
         let stranded = orders.into_iter().filter_map(|order| match order {
-            Order::Subscribe { subscriber, .. } => Some(subscriber.pid),
+            Order::Subscribe { subscriber, .. } => Some((subscriber.id, subscriber.pid)),
             _ => None,
         });
         self.stranded.extend(stranded);

@@ -66,6 +66,7 @@ impl Listener {
             },
             view: view(channels),
             snapshot: Vec::new(),
+            coming: None,
         }
     }
 
@@ -185,6 +186,7 @@ async fn the_snapshot_comes_first_and_earlier_events_do_not_come() {
                 Audience::Channel(channel(99)),
                 "snapshot",
             )],
+            coming: None,
         },
         in_channel(7, "after"),
     ]);
@@ -220,6 +222,7 @@ async fn intents_and_content_are_respected() {
         subscriber: listener.subscriber.clone(),
         view: view(&[]),
         snapshot: vec![Arc::new(snapshot.clone())],
+        coming: None,
     };
     it.handle.deliver(vec![
         subscribe(&author),

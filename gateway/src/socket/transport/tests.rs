@@ -312,9 +312,7 @@ fn a_write_may_stop_anywhere() {
     }
     for written in 0..=whole.len() {
         let mut rest = Vec::new();
-        left_over(&batch, written, |piece| {
-            rest.extend_from_slice(&piece)
-        });
+        left_over(&batch, written, |piece| rest.extend_from_slice(&piece));
         assert_eq!(rest, whole[written..], "after {written}");
     }
 }

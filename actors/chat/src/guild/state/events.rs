@@ -9,7 +9,7 @@ use model::event::{Audience, Class, Encoded, Latest, ReactionChange, Reactions};
 use model::intents::Intents;
 use model::member::Member;
 use model::message::Message;
-use model::presence::{PresenceUpdate, PresenceUser, Status};
+use model::presence::{Presence, PresenceUpdate, PresenceUser, Status};
 use model::role::Role;
 use model::user::User;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
@@ -97,12 +97,14 @@ impl GuildState {
         let named = message.mentions.iter().map(|user| user.id);
         let mut users: Vec<UserId> = std::iter::once(message.author.id).chain(named).collect();
         if !message.mention_roles.is_empty() {
-            let rows = self.members.values().map(|row| &row.record);
-            let mentioned = rows.filter(|row| {
-                let mut roles = message.mention_roles.iter();
-                roles.any(|role| row.roles.contains(role))
-            });
-            users.extend(mentioned.map(|row| row.user_id));
+            // Nobody else has a session to be given it.
+            let listeners = self.listeners.users().into_iter();
+            users.extend(listeners.filter(|user| {
+                self.members.get(user).is_some_and(|row| {
+                    let mut roles = message.mention_roles.iter();
+                    roles.any(|role| row.record.roles.contains(role))
+                })
+            }));
         }
         event.passive_for(users)
     }
@@ -143,7 +145,7 @@ impl GuildState {
             "channel_id": channel,
             "message_id": message,
             "guild_id": self.guild.id,
-            "member": row.member(),
+            "member": self.member(row),
             "emoji": emoji,
             "message_author_id": author,
             "burst": false,
@@ -233,7 +235,7 @@ impl GuildState {
             "guild_id": self.guild.id,
             "user_id": row.record.user_id,
             "timestamp": now_ms / 1_000,
-            "member": row.member(),
+            "member": self.member(row),
         });
         self.of_channel(
             "TYPING_START",
@@ -292,7 +294,7 @@ impl GuildState {
     pub(super) fn member_add(&self, row: &Row) -> Encoded {
         let data = MemberOf {
             guild_id: self.guild.id,
-            member: &row.member(),
+            member: &self.member(row),
         };
         self.of_guild("GUILD_MEMBER_ADD", Intents::GUILD_MEMBERS, &data)
             .passive_for([])
@@ -301,7 +303,7 @@ impl GuildState {
     pub(super) fn member_update(&self, row: &Row) -> Encoded {
         let data = MemberOf {
             guild_id: self.guild.id,
-            member: &row.member(),
+            member: &self.member(row),
         };
         self.of_guild("GUILD_MEMBER_UPDATE", Intents::GUILD_MEMBERS, &data)
             .always_for(row.record.user_id)
@@ -328,13 +330,26 @@ impl GuildState {
     }
 
     pub(super) fn presence_of(&self, user: UserId, shown: Option<&Shown>) -> PresenceUpdate {
-        PresenceUpdate {
-            user: PresenceUser { id: user },
-            guild_id: self.guild.id,
-            status: shown.map_or(Status::Offline, |shown| shown.presence.status),
-            activities: shown.map_or_else(Vec::new, |shown| shown.presence.activities.clone()),
-            client_status: shown.map_or_else(Default::default, |shown| shown.client_status.clone()),
-        }
+        let shown = shown.map(|shown| (shown.presence.clone(), shown.client_status.clone()));
+        presence_of(self.guild.id, user, shown)
+    }
+}
+
+/// What others see of a user in a guild; `None` = offline.
+pub(crate) fn presence_of(
+    guild: GuildId,
+    user: UserId,
+    shown: Option<(Presence, serde_json::Map<String, Value>)>,
+) -> PresenceUpdate {
+    let (presence, client_status) = shown.unzip();
+    PresenceUpdate {
+        user: PresenceUser { id: user },
+        guild_id: guild,
+        status: presence
+            .as_ref()
+            .map_or(Status::Offline, |presence| presence.status),
+        activities: presence.map_or_else(Vec::new, |presence| presence.activities),
+        client_status: client_status.unwrap_or_default(),
     }
 }
 

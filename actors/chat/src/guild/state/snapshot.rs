@@ -1,26 +1,24 @@
 //! What a session is given when it begins to listen: GUILD_CREATE (Discord docs, Gateway Events,
-//! "Guild Create"); and members for op 8.
+//! "Guild Create").
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use model::UserId;
 use model::event::Encoded;
 use model::guild::GuildCreate;
 use model::intents::Intents;
-use model::limits::CHUNK_USER_IDS_MAX;
-use model::member::Member;
 use model::permissions::Permissions;
 use model::presence::PresenceUpdate;
 
 pub(super) mod shared;
 
-use super::{Asker, GuildState, Row, events};
-use crate::guild::command::{MembersFound, MembersRequest};
+use super::{Asker, GuildState, events};
+use crate::guild::members::Row;
 
 /// In guilds with more members GUILD_CREATE lists only the receiver (Discord docs, Gateway Events,
 /// "Guild Create": 75,000).
 pub const MEMBERS_LISTED_MAX: usize = 75_000;
-
-/// Most members a query of op 8 finds (Discord docs, Gateway Events, "Request Guild Members").
-const QUERY_MEMBERS_MAX: usize = 100;
 
 /// How a session wants its GUILD_CREATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,20 +81,17 @@ impl GuildState {
         let row = self.members.get(&user)?;
         let asker = Asker {
             user: Some(user),
-            base: self.base(row, now_ms),
+            base: self.base(&row, now_ms),
             now_ms,
         };
-        let listed: Vec<&Row> = match self.listed(wants) {
-            Listed::Receiver => vec![row],
-            Listed::All => self.members.values().collect(),
-            Listed::There => self
-                .members
-                .values()
-                .filter(|other| {
-                    let id = other.record.user_id;
-                    id == user || self.is_there(id)
-                })
-                .collect(),
+        let listed: Vec<Arc<Row>> = match self.listed(wants) {
+            Listed::Receiver => vec![row.clone()],
+            Listed::All => self.members.all(),
+            Listed::There => {
+                let there: BTreeSet<&UserId> = self.presences.keys().chain([&user]).collect();
+                let rows = there.into_iter().filter_map(|user| self.members.get(user));
+                rows.collect()
+            }
         };
         let presences: Vec<PresenceUpdate> = listed
             .iter()
@@ -113,7 +108,7 @@ impl GuildState {
             unavailable: (!wants.newly_joined).then_some(false),
             member_count: self.members.len() as u64,
             voice_states: Vec::new(),
-            members: Some(listed.into_iter().map(Row::member).collect()),
+            members: Some(listed.iter().map(|row| self.member(row)).collect()),
             channels: self.channels_for(&asker),
             threads: Vec::new(),
             presences: Some(presences),
@@ -128,71 +123,6 @@ impl GuildState {
         Some(self.presence_of(user, Some(shown)))
     }
 
-    /// Members in id order.
-    pub(super) fn members_after(&self, after: Option<UserId>, limit: usize) -> Vec<Member> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
-        let limit = limit.min(model::limits::MEMBERS_PAGE_MAX);
-        self.members
-            .range((from, Unbounded))
-            .map(|(_, row)| row.member())
-            .take(limit)
-            .collect()
-    }
-
-    /// Members whose name, display name or nickname begins with `query`, whatever the case.
-    pub(super) fn members_named(&self, query: &str, limit: usize) -> Vec<Member> {
-        let limit = limit.min(model::limits::MEMBERS_PAGE_MAX);
-        self.rows_named(query)
-            .map(Row::member)
-            .take(limit)
-            .collect()
-    }
-
-    fn rows_named<'s>(&'s self, query: &str) -> impl Iterator<Item = &'s Row> + use<'s> {
-        let query = query.to_lowercase();
-        self.members.values().filter(move |row| {
-            let names = [
-                Some(&row.user.username),
-                row.user.global_name.as_ref(),
-                row.record.nick.as_ref(),
-            ];
-            names
-                .into_iter()
-                .flatten()
-                .any(|name| name.to_lowercase().starts_with(&query))
-        })
-    }
-
-    /// Members for op 8.
-    pub(super) fn request_members(&self, request: &MembersRequest) -> MembersFound {
-        let mut found = MembersFound::default();
-        if request.user_ids.is_empty() {
-            let query = request.query.as_deref().unwrap_or_default();
-            let most = match request.limit {
-                0 if query.is_empty() => usize::MAX,
-                0 => QUERY_MEMBERS_MAX,
-                limit => limit.min(QUERY_MEMBERS_MAX),
-            };
-            found.members = self.rows_named(query).map(Row::member).take(most).collect();
-        } else {
-            for id in request.user_ids.iter().take(CHUNK_USER_IDS_MAX) {
-                match self.members.get(id) {
-                    Some(row) => found.members.push(row.member()),
-                    None => found.not_found.push(*id),
-                }
-            }
-        }
-        found.presences = request.presences.then(|| {
-            found
-                .members
-                .iter()
-                .filter_map(|member| self.presence_if_there(member.user.id))
-                .collect()
-        });
-        found
-    }
-
     /// Whether a user sees a channel; for tests and checks.
     pub fn may_view(&self, user: UserId, channel: model::ChannelId) -> bool {
         let row = self.members.get(&user);
@@ -200,7 +130,7 @@ impl GuildState {
         row.zip(channel).is_some_and(|(row, channel)| {
             let asker = Asker {
                 user: Some(user),
-                base: self.base(row, 0),
+                base: self.base(&row, 0),
                 now_ms: 0,
             };
             self.permissions_in(&asker, channel)

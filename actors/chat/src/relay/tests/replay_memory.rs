@@ -46,6 +46,7 @@ async fn a_minute_of_a_busy_guild_costs_a_session_at_most_4_kib() {
                 outbox: Arc::clone(outbox),
             },
             view: view(&[7]),
+            coming: None,
             snapshot: Vec::new(),
         }
     });

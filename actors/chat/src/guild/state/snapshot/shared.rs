@@ -125,7 +125,7 @@ impl SharedCreates {
         let alone = listed == Listed::Receiver;
         let own = GuildCreateOwn {
             joined_at: row.record.joined_at,
-            members: alone.then(|| [row.member()]),
+            members: alone.then(|| [state.member(&row)]),
             presences: alone.then(|| {
                 let shown = wants.members_and_presences;
                 let own = shown.then(|| state.presence_if_there(user));
