@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use gateway::socket::admission::{IDENTIFIES_PER_PROCESSOR, RESUMES_PER_PROCESSOR, Rate};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a node.
@@ -40,8 +41,21 @@ pub struct Config {
     pub sessions_max: usize,
     /// Sessions of one relay; a guild with more gets further relays.
     pub relay_sessions_max: usize,
+    /// Members of a guild above which people's sessions are passive there until their client
+    /// subscribes to something in it.
+    pub passive_members_min: usize,
+    /// Longest time, in seconds, until passive sessions are told which channels have moved.
+    pub passive_update_seconds: u64,
     /// Most open connections; further ones are refused.
     pub connections_max: usize,
+    /// New sessions (IDENTIFY) admitted in a second; by default 1,000 for each processor.
+    pub identifies_per_second: Option<u32>,
+    /// IDENTIFYs admitted at once after a rest; by default a second's worth.
+    pub identifies_burst: Option<u32>,
+    /// Sessions taken up again (RESUME) in a second; by default 2,500 for each processor.
+    pub resumes_per_second: Option<u32>,
+    /// RESUMEs admitted at once after a rest; by default a second's worth.
+    pub resumes_burst: Option<u32>,
     /// Snowflake worker number of this node (0–1023).
     pub worker: u16,
     /// Milliseconds over which sessions are told to reconnect at shutdown.
@@ -78,7 +92,13 @@ impl Default for Config {
             replay_events_max: 4_096,
             sessions_max: 100_000,
             relay_sessions_max: chat::relay::RELAY_SESSIONS_MAX,
+            passive_members_min: chat::session::PASSIVE_MEMBERS_MIN,
+            passive_update_seconds: chat::relay::PASSIVE_UPDATE_EVERY.as_secs(),
             connections_max: 100_000,
+            identifies_per_second: None,
+            identifies_burst: None,
+            resumes_per_second: None,
+            resumes_burst: None,
             worker: 0,
             drain_spread_ms: 1_000,
             shutdown_deadline_seconds: 20,
@@ -127,7 +147,19 @@ impl Config {
             self.relay_sessions_max > 0,
             "relay_sessions_max: must be above 0"
         );
+        anyhow::ensure!(
+            self.passive_update_seconds > 0,
+            "passive_update_seconds: must be above 0"
+        );
         anyhow::ensure!(self.connections_max > 0, "connections_max: must be above 0");
+        for (key, value) in [
+            ("identifies_per_second", self.identifies_per_second),
+            ("identifies_burst", self.identifies_burst),
+            ("resumes_per_second", self.resumes_per_second),
+            ("resumes_burst", self.resumes_burst),
+        ] {
+            anyhow::ensure!(value != Some(0), "{key}: must be above 0");
+        }
         anyhow::ensure!(
             self.replay_events_max > 0,
             "replay_events_max: must be above 0"
@@ -143,6 +175,24 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// How many IDENTIFYs are admitted.
+    pub fn identifies(&self) -> Rate {
+        rate(
+            self.identifies_per_second,
+            self.identifies_burst,
+            IDENTIFIES_PER_PROCESSOR,
+        )
+    }
+
+    /// How many RESUMEs are admitted.
+    pub fn resumes(&self) -> Rate {
+        rate(
+            self.resumes_per_second,
+            self.resumes_burst,
+            RESUMES_PER_PROCESSOR,
+        )
     }
 
     /// URL of the storage engine.
@@ -192,6 +242,11 @@ impl Config {
     }
 }
 
+fn rate(per_second: Option<u32>, burst: Option<u32>, per_processor: u32) -> Rate {
+    let per_second = per_second.unwrap_or_else(|| Rate::per_processor(per_processor).per_second);
+    Rate::new(per_second, burst.unwrap_or(per_second))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -220,6 +275,8 @@ mod tests {
             ("listen = \"here\"", "listen"),
             ("worker = 5000", "worker"),
             ("sessions_max = 0", "sessions_max"),
+            ("identifies_per_second = 0", "identifies_per_second"),
+            ("resumes_burst = -1", "resumes_burst"),
             ("public_url = \"localhost\"", "public_url"),
             ("log_format = \"xml\"", "log_format"),
         ] {
@@ -227,6 +284,15 @@ mod tests {
             let error = Config::load(Some(&path)).unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_burst_is_a_second_unless_said_otherwise() {
+        let (_dir, path) = written("identifies_per_second = 50\nresumes_burst = 7\n");
+        let config = Config::load(Some(&path)).unwrap();
+        assert_eq!(config.identifies(), Rate::new(50, 50));
+        assert_eq!(config.resumes().burst, 7);
+        assert!(config.resumes().per_second >= RESUMES_PER_PROCESSOR);
     }
 
     #[test]

@@ -146,7 +146,7 @@ pub async fn ensure_users(
 }
 
 /// The guild's process, if it runs, starts anew and loads what was written past it.
-async fn reload(chat: &Chat, guild: GuildId) {
+pub async fn reload(chat: &Chat, guild: GuildId) {
     let label = format!("guild {guild}");
     if let Some(process) = chat
         .node()

@@ -104,6 +104,8 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         replay_events_max: config.replay_events_max,
         sessions_max: config.sessions_max,
         relay_sessions_max: config.relay_sessions_max,
+        passive_members_min: config.passive_members_min,
+        passive_update_every: Duration::from_secs(config.passive_update_seconds),
         worker: config.worker,
     };
     let chat = Chat::start(actors, data.clone(), blobs, chat_config)
@@ -128,6 +130,8 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
             public_url,
             rate_limits: config.rate_limits,
             connections_max: config.connections_max,
+            identifies: config.identifies(),
+            resumes: config.resumes(),
             ..GatewayConfig::default()
         },
     );

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chat::Chat;
 
 use crate::rate_limit::RateLimits;
+use crate::socket::admission::{IDENTIFIES_PER_PROCESSOR, RESUMES_PER_PROCESSOR, Rate};
 use crate::socket::{self, Sockets};
 use crate::telemetry;
 
@@ -25,6 +26,10 @@ pub struct GatewayConfig {
     pub heartbeat_interval: Duration,
     /// Time a gateway client has to log in.
     pub login_within: Duration,
+    /// RESUMEs of all clients together; not off with `rate_limits`.
+    pub resumes: Rate,
+    /// IDENTIFYs of all clients together; not off with `rate_limits`.
+    pub identifies: Rate,
 }
 
 impl Default for GatewayConfig {
@@ -35,6 +40,8 @@ impl Default for GatewayConfig {
             connections_max: 100_000,
             heartbeat_interval: socket::HEARTBEAT_INTERVAL,
             login_within: socket::LOGIN_WITHIN,
+            resumes: Rate::per_processor(RESUMES_PER_PROCESSOR),
+            identifies: Rate::per_processor(IDENTIFIES_PER_PROCESSOR),
         }
     }
 }
@@ -70,7 +77,7 @@ impl Context {
                 chat,
                 gateway_url,
                 rate_limits,
-                sockets: Sockets::new(),
+                sockets: Sockets::new(&config),
                 config,
                 ready: AtomicBool::new(false),
                 metrics: telemetry::Exporter::installed(),

@@ -16,7 +16,7 @@
 //!   which the client resumes.
 //! * It calls the account store and the session processes when the client logs in, and the guild
 //!   for op 8; while it waits it reads nothing more, so a client cannot pile up work, and goes on
-//!   writing.
+//!   writing. When many log in at once it waits for its turn before that ([`admission`]), and reads.
 //! * It has no mailbox. Its buffers are the reader's (one message of at most
 //!   [`reader::FRAME_BYTES_MAX`]) and the writer's queue ([`transport::QUEUE_BYTES_MAX`]).
 //! * Next hop: `socket/connection.rs`; then `chat::session` for what is received, [`transport`] for
@@ -37,18 +37,20 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::context::Context;
+use crate::context::{Context, GatewayConfig};
 use crate::edge::Peer;
 
 mod query;
 mod connection;
 mod claims;
 pub mod limits;
+pub mod admission;
 pub mod reader;
 pub mod transport;
 mod frame;
 pub mod compression;
 
+use admission::gate::Gate;
 use compression::Compressor;
 use connection::Connection;
 use limits::{Identifies, SessionStarts};
@@ -85,16 +87,18 @@ const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Sockets {
     shared: Arc<transport::Shared>,
     identifies: Identifies,
+    gate: Gate,
     /// The tasks of all connections.
     open: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Sockets {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self {
             shared: Arc::new(transport::Shared::new()),
             identifies: Identifies::default(),
+            gate: Gate::new(config.resumes, config.identifies),
             open: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }
@@ -147,25 +151,16 @@ pub async fn upgrade(State(context): State<Context>, mut request: Request) -> Re
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
                 let (read, write) = parts.io.into_inner().into_split();
-                run(
-                    context,
-                    Source::Tcp(read),
-                    Sink::Tcp(write),
-                    &parts.read_buf,
-                    query,
-                )
-                .await;
+                // A copy of what there is, which is nearly always nothing: the buffer behind it has
+                // room for 8 KiB and would stay as long as the connection.
+                let ahead = parts.read_buf.to_vec();
+                drop(parts.read_buf);
+                run(context, Source::Tcp(read), Sink::Tcp(write), ahead, query).await;
             }
             Err(upgraded) => {
                 let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-                run(
-                    context,
-                    Source::Any(Box::new(read)),
-                    Sink::Any(Box::new(write)),
-                    &[],
-                    query,
-                )
-                .await;
+                let (read, write) = (Source::Any(Box::new(read)), Sink::Any(Box::new(write)));
+                run(context, read, write, Vec::new(), query).await;
             }
         }
         // Its place among the open connections.
@@ -179,7 +174,7 @@ async fn run(
     context: Context,
     source: Source,
     sink: Sink,
-    ahead: &[u8],
+    ahead: Vec<u8>,
     query: Result<Query, Refused>,
 ) {
     let _open = Open::new();
@@ -188,6 +183,7 @@ async fn run(
     let shared = Arc::clone(&context.sockets().shared);
     let writer = Arc::new(SocketWriter::new(sink, compressor, shared));
     let reader = Reader::new(source, ahead);
+    // By reference: a future that takes a value keeps room for it twice.
     Connection::new(context, reader, writer).run(query).await;
 }
 

@@ -4,7 +4,8 @@
 //! {"t":"MESSAGE_CREATE","s":42,"op":0,"d":   head, made per session (write_head)
 //! {"id":"…","content":"…"}}                   body, shared by all sessions (Encoded::body)
 //! ```
-//! The body already ends with the brace that closes the head.
+//! The body already ends with the brace that closes the head. A GUILD_CREATE has a part of its own
+//! between the two ([`Encoded::lead`]), and shares its body with those of other sessions.
 
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use crate::id::{ChannelId, GuildId, UserId};
+use crate::emoji::ReactionEmoji;
+use crate::id::{ChannelId, GuildId, MessageId, UserId};
 use crate::intents::Intents;
+use crate::time::Timestamp;
 
 /// Who of a guild's sessions an event is for, before intents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,76 @@ pub enum Class {
     Durable,
 }
 
+/// Which passive sessions get an event, of those its [`Audience`] includes. A session is passive
+/// in a large guild that its client shows nothing of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Passive {
+    /// All of them: the shape of the guild changed, or everyone is mentioned.
+    #[default]
+    All,
+    /// Those of these users only; empty = none.
+    Users(Arc<[UserId]>),
+}
+
+/// Where a channel is by now: what passive sessions are told of it now and then, in one event for
+/// all its messages and pins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Latest {
+    /// The channel.
+    pub id: ChannelId,
+    /// Newest message, may name a deleted one.
+    pub last_message_id: Option<MessageId>,
+    /// When a message was last pinned.
+    pub last_pin_timestamp: Option<Timestamp>,
+}
+
+/// What an event does to the reactions of messages. Queues that fold reactions ask it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reactions {
+    /// Nothing.
+    #[default]
+    Untouched,
+    /// One reaction comes or goes.
+    Changed(Box<ReactionChange>),
+    /// Whatever was said of the reactions of these messages before must come before it.
+    Settled(Box<[MessageId]>),
+}
+
+/// One reaction that comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReactionChange {
+    /// On which message.
+    pub message: MessageId,
+    /// Whose.
+    pub user: UserId,
+    /// With what: the emoji's key, the same with and without the sign for its coloured form.
+    pub emoji: Box<str>,
+    /// Whether it comes.
+    pub added: bool,
+    /// Whether it was its user's doing; a moderator may take it away too.
+    pub own: bool,
+}
+
+impl ReactionChange {
+    /// A reaction of `user` to `message` that comes (`added`) or goes, by its user's doing (`own`)
+    /// or another's.
+    pub fn new(
+        message: MessageId,
+        user: UserId,
+        emoji: &ReactionEmoji,
+        added: bool,
+        own: bool,
+    ) -> Self {
+        Self {
+            message,
+            user,
+            emoji: emoji.key().replace('\u{fe0f}', "").into(),
+            added,
+            own,
+        }
+    }
+}
+
 /// An event as bytes, once per form, then shared.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -52,6 +125,16 @@ pub struct Encoded {
     pub always_for: SmallVec<[UserId; 1]>,
     /// Class for shedding.
     pub class: Class,
+    /// Which passive sessions get it.
+    pub passive: Passive,
+    /// What passive sessions are told of its channel later.
+    pub latest: Option<Box<Latest>>,
+    /// What it does to reactions.
+    pub reactions: Reactions,
+    /// What of the `d` value is this event's alone: from its opening brace through a comma. Empty =
+    /// nothing is, `body` has it all. Sent behind the head, so that `body` can be shared with events
+    /// of others.
+    pub lead: Bytes,
     /// The `d` value and the closing brace of the envelope.
     pub body: Bytes,
     /// The body for sessions without MESSAGE_CONTENT; `None` = no difference.
@@ -76,10 +159,27 @@ impl Encoded {
             intents,
             always_for: SmallVec::new(),
             class: Class::Durable,
+            passive: Passive::All,
+            latest: None,
+            reactions: Reactions::Untouched,
+            lead: Bytes::new(),
             body: body_of(data),
             redacted: None,
             whole_for: SmallVec::new(),
         }
+    }
+
+    /// Puts the fields of `own` before those of `body`, which is [`shared_body_of`] something:
+    /// together they are the `d` value. Neither may be empty, no field may be in both.
+    #[must_use]
+    pub fn spliced(mut self, own: &impl Serialize, body: Bytes) -> Self {
+        // Two braces end it, of `own` and of the envelope.
+        let mut lead = Vec::from(body_of(own));
+        lead.truncate(lead.len() - 2);
+        lead.push(b',');
+        self.lead = lead.into();
+        self.body = body;
+        self
     }
 
     /// Sets the shedding class.
@@ -87,6 +187,35 @@ impl Encoded {
     pub fn class(mut self, class: Class) -> Self {
         self.class = class;
         self
+    }
+
+    /// Sends it to no passive sessions but those of `users`.
+    #[must_use]
+    pub fn passive_for(mut self, users: impl IntoIterator<Item = UserId>) -> Self {
+        self.passive = Passive::Users(users.into_iter().collect());
+        self
+    }
+
+    /// Says where its channel is from here on.
+    #[must_use]
+    pub fn latest(mut self, latest: Latest) -> Self {
+        self.latest = Some(Box::new(latest));
+        self
+    }
+
+    /// Says what it does to reactions.
+    #[must_use]
+    pub fn reactions(mut self, reactions: Reactions) -> Self {
+        self.reactions = reactions;
+        self
+    }
+
+    /// Whether passive sessions of `user` get it, of those its audience includes.
+    pub fn reaches_passive(&self, user: UserId) -> bool {
+        match &self.passive {
+            Passive::All => true,
+            Passive::Users(users) => users.contains(&user),
+        }
     }
 
     /// Sends it to `user` whatever the intents.
@@ -148,7 +277,14 @@ pub fn body_of(data: &impl Serialize) -> Bytes {
         out.extend_from_slice(b"null");
     }
     out.push(b'}');
-    Bytes::from(out)
+    // Kept for RESUME: up to half of what it grew to would be held for nothing.
+    Bytes::from(out.into_boxed_slice())
+}
+
+/// The JSON of `data`, an object with at least one field, without its opening brace, and the brace
+/// that closes the envelope: for [`Encoded::spliced`].
+pub fn shared_body_of(data: &impl Serialize) -> Bytes {
+    body_of(data).slice(1..)
 }
 
 /// Longest head: the longest event name and a 20-digit number fit.
@@ -201,6 +337,33 @@ mod tests {
     }
 
     #[test]
+    fn own_and_shared_fields_make_one_object() {
+        let shared = shared_body_of(&serde_json::json!({"b": [1, 2], "c": "}"}));
+        let event = |own| {
+            let own = serde_json::json!({ "a": own });
+            Encoded::new("X", None, Audience::Guild, Intents::NONE, &"")
+                .spliced(&own, shared.clone())
+        };
+        for own in [1, 20] {
+            let event = event(own);
+            assert_eq!(
+                event.body.as_ptr(),
+                shared.as_ptr(),
+                "it is the same memory"
+            );
+            let mut out = SmallVec::new();
+            write_head(&mut out, event.name, 7);
+            out.extend_from_slice(&event.lead);
+            out.extend_from_slice(&event.body);
+            let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
+            assert_eq!(
+                value["d"],
+                serde_json::json!({"a": own, "b": [1, 2], "c": "}"})
+            );
+        }
+    }
+
+    #[test]
     fn any_number_is_written_whole() {
         for sequence in [0, 9, 10, 1_234_567_890, u64::MAX] {
             let mut out = SmallVec::new();
@@ -228,5 +391,23 @@ mod tests {
         assert_eq!(event.body_for(other, without), event.redacted.as_ref());
         assert_eq!(event.body_for(other, with), Some(&event.body));
         assert_eq!(event.body_for(other, Intents::GUILDS), None);
+    }
+
+    #[test]
+    fn passive_sessions_get_what_is_theirs() {
+        let (named, other): (UserId, UserId) = (Id::new(1), Id::new(2));
+        let event = Encoded::new("X", None, Audience::Guild, Intents::NONE, &());
+        assert!(event.reaches_passive(other), "unless it says otherwise");
+        let event = event.passive_for([named]);
+        assert!(event.reaches_passive(named) && !event.reaches_passive(other));
+        assert!(!event.passive_for([]).reaches_passive(named));
+    }
+
+    #[test]
+    fn one_emoji_is_one_reaction_with_or_without_its_colour() {
+        let emoji = |text: &str| ReactionEmoji::parse(text).expect("an emoji");
+        let of = |text| ReactionChange::new(Id::new(1), Id::new(2), &emoji(text), true, true);
+        assert_eq!(of("\u{2764}\u{fe0f}"), of("\u{2764}"));
+        assert_ne!(of("\u{2764}"), of("\u{1f44d}"));
     }
 }

@@ -195,8 +195,9 @@ pub struct GuildCreate {
     pub emojis: Vec<serde_json::Value>,
     /// Stickers; none yet.
     pub stickers: Vec<serde_json::Value>,
-    /// When the receiver joined.
-    pub joined_at: Timestamp,
+    /// When the receiver joined; `None` (left out) = said in the receiver's own part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined_at: Option<Timestamp>,
     /// More members than the session's `large_threshold`.
     pub large: bool,
     /// `Some(false)` when the guild becomes available; `None` (left out) when newly joined.
@@ -206,18 +207,34 @@ pub struct GuildCreate {
     pub member_count: u64,
     /// Voice states; none yet.
     pub voice_states: Vec<serde_json::Value>,
-    /// Members the receiver is given at once.
-    pub members: Vec<Member>,
+    /// Members the receiver is given at once; `None` (left out) = in the receiver's own part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Member>>,
     /// Channels the receiver may see.
     pub channels: Vec<Channel>,
     /// Threads; none yet.
     pub threads: Vec<serde_json::Value>,
-    /// Presences of the online among `members`.
-    pub presences: Vec<PresenceUpdate>,
+    /// Presences of the online among `members`; left out with these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presences: Option<Vec<PresenceUpdate>>,
     /// Stages; none yet.
     pub stage_instances: Vec<serde_json::Value>,
     /// Scheduled events; none yet.
     pub guild_scheduled_events: Vec<serde_json::Value>,
     /// Soundboard sounds; none yet.
     pub soundboard_sounds: Vec<serde_json::Value>,
+}
+
+/// What of GUILD_CREATE is the receiver's alone, when the rest is shared with others
+/// ([`crate::event::Encoded::spliced`]). Its fields are those of [`GuildCreate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GuildCreateOwn {
+    /// When the receiver joined.
+    pub joined_at: Timestamp,
+    /// The receiver alone; `None` = among the members in the shared part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<[Member; 1]>,
+    /// The receiver's, if there is one; left out with `members`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presences: Option<Vec<PresenceUpdate>>,
 }

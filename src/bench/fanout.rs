@@ -9,13 +9,15 @@
 //! Conditions: loopback; with two or more processors the node is kept on the first and the clients
 //! on the last (`--no-pin` leaves that to the kernel). Processor time is that of all threads of the
 //! node between the first and the last measured message. Sessions identify with GUILD_MESSAGES and
-//! MESSAGE_CONTENT only, so that signing in does not send each of N sessions a list of N members.
+//! MESSAGE_CONTENT only, so that signing in does not send each of N sessions a list of N members. After
+//! READY they subscribe to the guild (op 37), as clients do that show it; with `--passive` a share of
+//! them does not, and is passive: what counts as delivered then is what the others get.
 
-mod frames;
-mod publisher;
-mod receiver;
-mod server;
-mod tally;
+pub(super) mod frames;
+pub(super) mod publisher;
+pub(super) mod receiver;
+pub(super) mod server;
+pub(super) mod tally;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,11 +34,11 @@ use server::Server;
 use tally::{Ledger, Tally};
 
 /// Connections opened at a time.
-const CONNECTING_MAX: usize = 64;
+pub(super) const CONNECTING_MAX: usize = 64;
 /// Most measured messages of a run: bounds the memory for keeping account of each.
 const MESSAGES_MAX: u64 = 2_000_000;
 /// Longest wait for all sessions, for the first message everywhere, and for the last deliveries.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// Rest between phases, so that the tail of one is not measured with the next.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Every connection sends a heartbeat this often.
@@ -75,6 +77,10 @@ pub(crate) struct FanoutArgs {
     /// has to write the tokens there and print what `guildhall dev --print-env` prints.
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
+    /// Percentage of the sessions that do not subscribe to the guild. They count for nothing but the
+    /// order of what they get, and the cost of having them.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=99))]
+    passive: u32,
     /// Do not keep node and clients on processors of their own.
     #[arg(long)]
     no_pin: bool,
@@ -120,8 +126,9 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
     let rss_before = server.resident_bytes()?;
 
     eprintln!("connecting {sessions} sessions …");
+    let active = sessions - passive(&args);
     let tally = Arc::new(Tally::new(
-        sessions,
+        active,
         messages_max(&args),
         args.window as usize,
     ));
@@ -129,12 +136,14 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
     let cpu_before_connect = server.cpu()?;
     let receivers = connect(&server, &args, &tally).await?;
     let connect_seconds = connect_began.elapsed().as_secs_f64();
-    let connections: Arc<[Arc<Connection>]> =
-        receivers.iter().map(|(kept, _)| Arc::clone(kept)).collect();
+    let connections: Arc<[Arc<Connection>]> = receivers
+        .iter()
+        .map(|it| Arc::clone(&it.connection))
+        .collect();
     let heartbeats = tokio::spawn(keep_alive(Arc::clone(&connections)));
     let mut publishers =
         publisher::connect(&server, publishers(&args), args.payload as usize).await?;
-    warm_up(&mut publishers, &tally, sessions).await?;
+    warm_up(&mut publishers, &tally, active).await?;
     tokio::time::sleep(SETTLE).await;
     let rss_connected = server.resident_bytes()?;
     let cpu_connected = server.cpu()?;
@@ -155,11 +164,11 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
     heartbeats.abort();
     drop(server);
     let mut sum = Ledger::default();
-    for (_, task) in receivers {
-        let ledger = tokio::time::timeout(DEADLINE, task)
+    for running in receivers {
+        let ledger = tokio::time::timeout(DEADLINE, running.task)
             .await
             .context("a receiver did not end")??;
-        sum.add(&ledger.finish(published.count));
+        sum.add(&ledger.finish(if running.active { published.count } else { 0 }));
     }
     let per_million = |value: f64| value / (sum.delivered as f64 / 1e6);
     let result = json!({
@@ -243,6 +252,7 @@ fn conditions(args: &FanoutArgs, processors: usize) -> Value {
         "pinned": !args.no_pin && processors > 1,
         "transport": "loopback TCP, JSON",
         "sessions": args.sessions,
+        "passive_sessions": passive(args),
         "rate": args.rate,
         "seconds": args.seconds,
         "payload_bytes": args.payload,
@@ -254,7 +264,7 @@ fn conditions(args: &FanoutArgs, processors: usize) -> Value {
 }
 
 /// Lifts the soft limit of open files to the hard one; the node inherits it.
-fn raise_file_limit(sessions: u64) -> anyhow::Result<()> {
+pub(super) fn raise_file_limit(sessions: u64) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit {
@@ -271,19 +281,41 @@ fn raise_file_limit(sessions: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Running = (Arc<Connection>, tokio::task::JoinHandle<Ledger>);
+struct Running {
+    connection: Arc<Connection>,
+    /// Whether messages are counted for it.
+    active: bool,
+    task: tokio::task::JoinHandle<Ledger>,
+}
+
+/// How many sessions stay passive; at least one does not.
+fn passive(args: &FanoutArgs) -> usize {
+    args.sessions as usize * args.passive as usize / 100
+}
 
 async fn connect(
     server: &Server,
     args: &FanoutArgs,
     tally: &Arc<Tally>,
 ) -> anyhow::Result<Vec<Running>> {
-    let opening = server.tokens().iter().map(|token| async move {
-        let receiver =
-            Receiver::connect(server.addr(), token, args.compress, Arc::clone(tally)).await?;
-        let connection = receiver.connection();
-        anyhow::Ok((connection, tokio::spawn(receiver.run())))
-    });
+    // Servers that know one guild only have no name for it.
+    let guild = server.var("GUILD_ID").unwrap_or("1");
+    let opening = server
+        .tokens()
+        .iter()
+        .enumerate()
+        .map(|(number, token)| async move {
+            let active = number >= passive(args);
+            let shown = active.then_some(guild);
+            let tally = Arc::clone(tally);
+            let receiver =
+                Receiver::connect(server.addr(), token, args.compress, shown, tally).await?;
+            anyhow::Ok(Running {
+                connection: receiver.connection(),
+                active,
+                task: tokio::spawn(receiver.run()),
+            })
+        });
     let mut opening = futures_util::stream::iter(opening).buffer_unordered(CONNECTING_MAX);
     let mut receivers = Vec::with_capacity(args.sessions as usize);
     while let Some(opened) = opening.next().await {
@@ -330,10 +362,10 @@ async fn keep_alive(connections: Arc<[Arc<Connection>]>) {
 }
 
 /// Three decimals are more than these measurements repeat to.
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     round(bytes as f64 / f64::from(1 << 20))
 }

@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 
 use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
+use model::member::MemberRecord;
 use model::message::MessageRecord;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
@@ -152,6 +153,29 @@ impl DataService {
     pub async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
         count_read("guild");
         self.store.guild(guild).await
+    }
+
+    /// See [`Store::guild_without_members`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        count_read("guild_without_members");
+        self.store.guild_without_members(guild).await
+    }
+
+    /// See [`Store::members`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, User)>> {
+        count_read("members");
+        self.store.members(guild, after, limit).await
     }
 
     /// See [`Store::list_guilds`].

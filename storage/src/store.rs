@@ -264,6 +264,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Everything of a guild but its messages.
     async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>>;
+    /// The same without its members, of which there may be a million: that list is empty.
+    async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>>;
+    /// Members of a guild with their accounts' public part, in user id order from above `after`, at
+    /// most `limit`; fewer only at the end. A member whose account is gone is left out.
+    async fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, model::user::User)>>;
     /// The ids of all guilds, in order, from above `after`, at most `limit`.
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>>;
     /// The guilds of a user, in id order.

@@ -13,4 +13,5 @@ mod durability;
 mod guild_crash;
 mod rate_limits;
 mod resume;
+mod storm;
 mod twilight;

@@ -137,10 +137,12 @@ fn main() {
                 pid: probe.pid(),
                 user: Id::new(number as u64 + 1),
                 intents: Intents::ALL,
+                passive: false,
                 outbox: Arc::clone(outbox),
             },
             view: Arc::clone(&view),
             snapshot: Vec::new(),
+            coming: None,
         };
         handle.deliver(all.iter().enumerate().map(subscribe).collect());
         for (name, at_once) in [

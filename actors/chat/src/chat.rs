@@ -40,6 +40,11 @@ pub struct ChatConfig {
     pub sessions_max: usize,
     /// Sessions of one relay; a guild with more gets further relays.
     pub relay_sessions_max: usize,
+    /// Members above which people's sessions are passive in a guild until their client subscribes
+    /// to something there.
+    pub passive_members_min: usize,
+    /// Longest time until passive sessions are told which channels have moved.
+    pub passive_update_every: Duration,
     /// Snowflake worker number of this node (0–1023).
     pub worker: u16,
 }
@@ -52,6 +57,8 @@ impl Default for ChatConfig {
             replay_events_max: 4_096,
             sessions_max: 100_000,
             relay_sessions_max: crate::relay::RELAY_SESSIONS_MAX,
+            passive_members_min: crate::session::PASSIVE_MEMBERS_MIN,
+            passive_update_every: crate::relay::PASSIVE_UPDATE_EVERY,
             worker: 0,
         }
     }

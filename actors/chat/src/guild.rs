@@ -7,7 +7,8 @@
 //!
 //! * Started on demand by [`Guilds`], with its lane and its relay, as a family ([`family`]).
 //! * When it dies its supervisor starts it again: it waits until its lane is empty and loads from
-//!   the store. A request it had not handed to the lane was not applied and is asked again by
+//!   the store all but the members, which are in the [member table](members). If it finds that
+//!   table gone, it ends without an answer: its keeper has died, and the next fills another. A request it had not handed to the lane was not applied and is asked again by
 //!   `execute`; one it had handed over is answered by the lane. No session is lost.
 //! * It calls the lane (to wait until it is empty) and the data service (to load); nothing else.
 //! * Its mailbox holds [`MAILBOX_MAX`] requests, further ones get [`ChatError::Busy`]; so do
@@ -17,7 +18,11 @@
 pub mod command;
 pub mod state;
 pub mod lane;
+pub mod list;
 pub mod family;
+pub mod keeper;
+pub mod members;
+pub mod walk;
 mod message;
 mod load;
 mod reply;
@@ -26,28 +31,30 @@ mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, histogram};
 use model::presence::Presence;
-use model::{GuildId, UserId};
+use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use client::*;
 pub use family::Guilds;
-pub use message::Message;
+pub use message::{Message, Watch};
 pub use reply::Reply;
 pub use state::SnapshotWants;
 
 use command::{Actor, Answer, Command};
 use family::Family;
 use lane::{Job, Lane, Settle};
-use state::{Effect, GuildState, Turn};
+use list::shape::Shape;
+use state::{Effect, GuildState, SharedCreates, Turn};
 
 use crate::chat::Chat;
 use crate::clock;
 use crate::error::{ChatError, Missing, Result};
 use crate::relay::{Order, SessionId, Subscriber};
+use crate::session::outbox::Outbox;
 
 /// Most requests waiting for a guild; further ones get [`ChatError::Busy`]. Gauge: the mailbox
 /// metrics of the runtime, kind `guild`.
@@ -67,6 +74,9 @@ pub const LOAD_RETRY: Duration = Duration::from_millis(500);
 
 /// Channels whose latest messages are looked through for nonces after a restart, latest first.
 pub const NONCE_CHANNELS_MAX: usize = 50;
+
+/// Members read from the store at once to fill the member table.
+pub const FILL_PAGE_MAX: usize = 4_096;
 
 /// Latest messages per channel looked through for nonces after a restart.
 pub const NONCE_MESSAGES_MAX: usize = 100;
@@ -117,6 +127,50 @@ pub fn unsubscribe(chat: &Chat, guild: GuildId, session: SessionId) {
     if let Some(server) = chat.guilds().lookup(guild) {
         server.cast(Message::Unsubscribe(session));
     }
+}
+
+/// A session of a subscribed user gets everything from here on, if it was passive.
+///
+/// # Errors
+/// As `execute`; it stays as it was.
+pub(crate) async fn activate(chat: &Chat, guild: GuildId, session: SessionId) -> Result<()> {
+    ask(chat, guild, |reply| Message::Activate {
+        session: session.clone(),
+        reply,
+    })
+    .await
+}
+
+/// A session watches parts of the member lists of some channels from here on, instead of what it
+/// watched before in this guild; no channels: it watches nothing. Each range is of positions in the
+/// list, both ends included. Returns at once; the lists arrive as GUILD_MEMBER_LIST_UPDATE in
+/// `outbox`. Ends when the session listens to the guild no more.
+pub(crate) fn watch_members(
+    chat: &Chat,
+    guild: GuildId,
+    session: SessionId,
+    user: UserId,
+    channels: Vec<(ChannelId, Vec<(u32, u32)>)>,
+    outbox: Arc<Outbox>,
+) {
+    let watch = Watch {
+        number: chat.guilds().next_watch(),
+        session,
+        user,
+        channels,
+        outbox,
+    };
+    let chat = chat.clone();
+    // A guild that is being started again is waited for.
+    tokio::spawn(async move {
+        let asked = ask(&chat, guild, |reply| Message::Watch {
+            watch: Box::new(watch.clone()),
+            reply,
+        });
+        if let Err(error) = asked.await {
+            tracing::debug!(%guild, %error, "a member list is not watched");
+        }
+    });
 }
 
 /// A member's presence changed (`None` = offline). Returns at once; a guild that does not run
@@ -188,7 +242,10 @@ pub struct GuildServer {
     generation: u64,
     /// Turns of this load that were handed to the lane.
     decided: u64,
+    /// For the member lists, until it changes.
+    shape: Option<Arc<Shape>>,
     phase: Phase,
+    creates: SharedCreates,
 }
 
 enum Phase {
@@ -217,7 +274,9 @@ impl GenServer for GuildServer {
             lane,
             generation: 0,
             decided: 0,
+            shape: None,
             phase: Phase::Unloaded,
+            creates: SharedCreates::default(),
         };
         Init::Continue(server, Message::Load)
     }
@@ -241,7 +300,11 @@ impl GenServer for GuildServer {
                 actor,
                 command,
                 reply,
-            } => self.execute(actor, *command, reply),
+            } => {
+                let began = std::time::Instant::now();
+                self.execute(actor, *command, reply);
+                histogram!("guildhall_guild_command_seconds").record(began.elapsed());
+            }
             Message::Subscribe {
                 subscriber,
                 wants,
@@ -251,20 +314,36 @@ impl GenServer for GuildServer {
                 self.hand_over(
                     vec![lane::Step::Order(Order::Unsubscribe(session))],
                     None,
+                    Vec::new(),
                     Settle::Nothing,
                 );
+            }
+            Message::Activate { session, reply } => {
+                if self.ready().is_none() {
+                    reply.send(Err(self.refusal()));
+                } else {
+                    let order = lane::Step::Order(Order::Activate(session));
+                    self.hand_over(vec![order], None, Vec::new(), Settle::Nothing);
+                    reply.send(Ok(()));
+                }
             }
             Message::Presence {
                 user,
                 presence,
                 client_status,
             } => self.presence(user, presence, client_status),
+            Message::Watch { watch, reply } => self.watch(*watch, reply),
             Message::Drain(from) => {
                 self.phase = Phase::Draining;
                 // If the lane is gone there is nothing left to settle.
                 let _ = self.lane.call_infinity(lane::Message::Barrier).await;
                 from.reply(());
             }
+        }
+        if let Phase::Running(state) = &self.phase
+            && state.lost_members()
+        {
+            return Next::Stop(ExitReason::Error("the member table is gone".into()));
         }
         if matches!(self.phase, Phase::Gone) {
             Next::Timeout(GONE_LINGER)
@@ -298,13 +377,22 @@ impl GuildServer {
             _ => None,
         };
         let mut turn = Turn::new(clock::now_ms(), chat.ids()).numbered(number, settled);
-        let answer = match state.apply(&mut turn, actor, command) {
+        let answer = state.apply(&mut turn, actor, command);
+        if state.lost_members() {
+            // Dropped, the request is asked again.
+            return;
+        }
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return reply.send(Err(error)),
         };
         // Permissions are answered at once: a revoke counts before it is durable, and a grant that
         // fails to become durable shows nothing but what was durable already.
-        if matches!(answer, Answer::Permissions(_) | Answer::Look(_)) {
+        // Members are read where only durable ones are.
+        if matches!(
+            answer,
+            Answer::Permissions(_) | Answer::Look(_) | Answer::Readable(_)
+        ) {
             return reply.send(Ok(answer));
         }
         if let Some(user) = joining
@@ -317,6 +405,9 @@ impl GuildServer {
             };
             // The rules refuse no presence.
             let _ = state.apply(&mut turn, Actor::System, command);
+        }
+        if state.lost_members() {
+            return;
         }
         let deleted = state.is_deleted();
         let reader = match actor {
@@ -336,29 +427,75 @@ impl GuildServer {
         }
     }
 
-    fn subscribe(&mut self, subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
-        let Some(state) = self.ready() else {
+    fn subscribe(&mut self, mut subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+        let passive_members_min = self.chat.config().passive_members_min;
+        let listeners = self.family.relays().listeners().clone();
+        if self.ready().is_none() {
+            return reply.send(Err(self.refusal()));
+        }
+        let Phase::Running(state) = &self.phase else {
             return reply.send(Err(self.refusal()));
         };
-        let Some(view) = state.view_of(subscriber.user) else {
+        let user = subscriber.user;
+        // From here on it is told of other views.
+        let coming = listeners.expect(user);
+        let view = state.view_of(user);
+        if state.lost_members() {
+            return;
+        }
+        let Some(view) = view else {
             return reply.send(Err(ChatError::NotFound(Missing::Guild)));
         };
+        // Decided once: a session does not become passive because the guild grows.
+        subscriber.passive &= state.member_count() > passive_members_min;
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
         let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
+        let creates = &mut self.creates;
         let snapshot = wanted
-            .then(|| state.guild_create(subscriber.user, wants, clock::now_ms()))
+            .then(|| creates.guild_create(state, user, &view, wants, clock::now_ms()))
             .flatten();
+        if state.lost_members() {
+            return;
+        }
         let snapshot = snapshot.into_iter().map(Arc::new).collect();
         let order = Order::Subscribe {
             subscriber,
             view,
             snapshot,
+            coming: Some(coming),
         };
         self.hand_over(
             vec![lane::Step::Order(order)],
             None,
+            Vec::new(),
             Settle::Subscribed(reply),
         );
+    }
+
+    fn watch(&mut self, mut watch: Watch, reply: Reply<()>) {
+        let Some(state) = self.ready() else {
+            return reply.send(Err(self.refusal()));
+        };
+        let user = watch.user;
+        watch
+            .channels
+            .retain(|(channel, _)| state.may_view(user, *channel));
+        if state.lost_members() {
+            return;
+        }
+        if let Some(shape) = self.shape() {
+            let step = lane::Step::Watch(Arc::new(watch), shape);
+            self.hand_over(vec![step], None, Vec::new(), Settle::Nothing);
+            reply.send(Ok(()));
+        }
+    }
+
+    /// What the member lists need to know of the guild, made anew only when it has changed.
+    pub(super) fn shape(&mut self) -> Option<Arc<Shape>> {
+        if let (None, Phase::Running(state)) = (&self.shape, &self.phase) {
+            self.shape = Some(Arc::new(state.shape()));
+        }
+        self.shape.clone()
     }
 
     fn presence(
@@ -378,7 +515,7 @@ impl GuildServer {
         };
         // The rules refuse no presence.
         let _ = state.apply(&mut turn, Actor::System, command);
-        if !turn.effects.is_empty() {
+        if !state.lost_members() && !turn.effects.is_empty() {
             self.submit(turn.effects, Settle::Nothing);
         }
     }
@@ -413,11 +550,14 @@ impl GuildServer {
     /// Sends the writes to the store and everything else to the lane, at once: nothing can come
     /// between the two.
     fn submit(&mut self, effects: Vec<Effect>, settle: Settle) {
-        let mut writes = Vec::new();
+        self.creates.changed(&effects);
+        let (mut writes, mut members) = (Vec::new(), Vec::new());
         let mut steps = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
                 Effect::Write(write) => writes.push(write),
+                Effect::Member(change) => members.push(change),
+                Effect::Seen(user) => steps.push(lane::Step::Seen(user)),
                 Effect::Publish(event) => {
                     steps.push(lane::Step::Order(Order::Publish(Arc::new(event))))
                 }
@@ -446,18 +586,28 @@ impl GuildServer {
         if writes.iter().any(lane::may_lose_files) {
             steps.push(lane::Step::Clean);
         }
+        if writes.iter().any(list::shape::is_concerned) {
+            self.shape = None;
+            if self.family.lists().are_watched()
+                && let Some(shape) = self.shape()
+            {
+                steps.push(lane::Step::Shape(shape));
+            }
+        }
         let commit = (!writes.is_empty()).then(|| self.chat.data().commit(writes));
-        self.hand_over(steps, commit, settle);
+        self.hand_over(steps, commit, members, settle);
     }
 
     fn hand_over(
         &mut self,
         steps: Vec<lane::Step>,
         commit: Option<storage::data_service::Acknowledged>,
+        members: Vec<members::Change>,
         settle: Settle,
     ) {
         self.decided += 1;
-        let job = Job::new(self.generation, self.decided, commit, steps, settle);
+        let (generation, number) = (self.generation, self.decided);
+        let job = Job::new(generation, number, commit, members, steps, settle);
         if let Err(error) = self.lane.try_cast(lane::Message::Job(Box::new(job))) {
             // Only what needs no answer comes here while the lane is full: presence, goodbyes.
             let full = matches!(error, SendError::Full(_));
@@ -466,3 +616,6 @@ impl GuildServer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

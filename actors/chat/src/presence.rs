@@ -113,6 +113,11 @@ impl Presences {
         self.shared.users.len()
     }
 
+    /// Those users, in no order.
+    pub(crate) fn ids(&self) -> Vec<UserId> {
+        self.shared.users.iter().map(|entry| *entry.key()).collect()
+    }
+
     /// A session says what its user does. Returns at once; the guilds learn it soon after.
     pub(crate) fn set(
         &self,

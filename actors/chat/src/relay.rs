@@ -1,4 +1,4 @@
-//! The Relay process: one per guild, hands every event to the sessions that may have it.
+//! The Relay process: hands the events of a guild to the sessions that may have them.
 //!
 //! ```text
 //!  Lane ──deliver──▶ list of orders ──Flush, once──▶ [Relay] ──append──▶ Outbox × n
@@ -16,37 +16,49 @@
 //! * It calls nobody; it casts to sessions and appends to their outboxes.
 //! * Each event is decided once per class of sessions (`relay/class.rs`). From
 //!   [`PARALLEL_SESSIONS_MIN`] sessions on a batch is walked by as many tasks as there are workers.
+//! * A session of a person is passive in a large guild until its client subscribes to something
+//!   there ([`Order::Activate`]). It gets what changes the guild's shape, what mentions its user,
+//!   and every [`PASSIVE_UPDATE_EVERY`] which channels have moved (`relay/digest.rs`); the rest costs it nothing.
 //! * Its mailbox holds one Flush and the DOWNs of sessions. The queue that matters is the list:
 //!   above [`TYPING_QUEUE_MAX`] orders typing is shed, above [`PRESENCE_QUEUE_MAX`] presence too;
+//!   from [`REACTIONS_QUEUE_MAX`] on reactions are folded (`relay/fold.rs`);
 //!   above [`ORDERS_BUSY`] [`RelayHandle::is_full`] tells the guild to refuse work; at
 //!   [`ORDERS_MAX`] the list is dropped and the relay with it, which invalidates its sessions.
 //! * Next hop: [`crate::session::outbox`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use model::event::Encoded;
 use model::intents::Intents;
 use model::{GuildId, UserId};
-use otp::{
-    Context, ExitReason, GenServer, Info, Init, Next, Node, Options, Pid, ServerRef, SupervisorRef,
-};
-use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use otp::{Context, ExitReason, GenServer, Info, Init, Next, Node, Pid, TimerRef};
 
 use crate::session::outbox::{Appended, Outbox};
 use crate::session::{self, Session};
 
 mod class;
+mod delivery;
+mod digest;
+mod fold;
+mod handle;
+mod listeners;
 mod meters;
 mod relays;
 mod roster;
 mod view;
 
-use meters::Meters;
-use relays::Homes;
-pub use relays::{RELAY_RESTART_PERIOD, RELAY_RESTARTS_MAX, RELAY_SESSIONS_MAX, Relays};
-use roster::{Batch, Roster, SLICES, Slice};
+use class::Item;
+pub use digest::DIGEST_CHANNELS_MAX;
+pub use fold::REACTIONS_QUEUE_MAX;
+pub use handle::RelayHandle;
+use handle::Shared;
+pub use listeners::{Coming, Listeners};
+pub use relays::{
+    PASSIVE_UPDATE_EVERY, RELAY_RESTART_PERIOD, RELAY_RESTARTS_MAX, RELAY_SESSIONS_MAX,
+    RelayOptions, Relays,
+};
+use roster::{Batch, Roster};
 pub use view::View;
 
 /// Orders waiting above which typing is shed. Counter `guildhall_relay_shed_total{class}`.
@@ -86,6 +98,8 @@ pub struct Subscriber {
     pub user: UserId,
     /// What it asked for.
     pub intents: Intents,
+    /// Whether it is passive until it is activated; the guild has the last word.
+    pub passive: bool,
     /// Where its events go.
     pub outbox: Arc<Outbox>,
 }
@@ -104,197 +118,20 @@ pub enum Order {
         view: Arc<View>,
         /// Goes to this session only, before everything that is published later.
         snapshot: Vec<Arc<Encoded>>,
+        /// Counts its user among the listeners for as long as it listens.
+        coming: Option<Arc<Coming>>,
     },
     /// A session listens no more.
     Unsubscribe(SessionId),
+    /// A passive session gets everything from here on; first what it is still to be told of the
+    /// channels that have moved.
+    Activate(SessionId),
     /// Users see something else from here on: nothing of a channel they lost comes after this.
     Views(Arc<[(UserId, Arc<View>)]>),
     /// All sessions of the user leave (kick, ban, leave).
     Remove(UserId),
     /// All sessions leave (the guild was deleted).
     Clear,
-}
-
-// ── Client ────────────────────────────────────────────────────────────────────────────────────
-
-/// The way to a guild's relay, whichever process it is at the moment; clones are cheap.
-#[derive(Clone)]
-pub struct RelayHandle {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    guild: GuildId,
-    /// Among the relays of the guild.
-    number: usize,
-    homes: Arc<Homes>,
-    waiting: Mutex<Waiting>,
-    /// The running process; a dead one until its successor has started.
-    server: Mutex<Option<ServerRef<Relay>>>,
-    /// See [`RelayHandle::anchor`].
-    anchor: Mutex<Option<(Node, Pid)>>,
-    /// Locked by the relay alone, and never while it waits.
-    roster: Mutex<Roster>,
-    /// Events may have been lost on the way here.
-    gap: AtomicBool,
-    meters: Meters,
-}
-
-#[derive(Default)]
-struct Waiting {
-    orders: Vec<Order>,
-    /// [`ORDERS_MAX`] was reached: orders were lost, so the relay must serve nobody any more.
-    overflowed: bool,
-    /// Sessions whose subscription was among the lost orders.
-    stranded: Vec<Pid>,
-}
-
-impl Waiting {
-    /// Loses orders.
-    fn strand(&mut self, orders: impl IntoIterator<Item = Order>) {
-        self.overflowed = true;
-        let stranded = orders.into_iter().filter_map(|order| match order {
-            Order::Subscribe { subscriber, .. } => Some(subscriber.pid),
-            _ => None,
-        });
-        self.stranded.extend(stranded);
-    }
-}
-
-impl std::fmt::Debug for RelayHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RelayHandle({})", self.shared.guild)
-    }
-}
-
-impl RelayHandle {
-    /// The way to the only relay of `guild`, which is yet to be started with
-    /// [`RelayHandle::args`]. For more than one: [`Relays`].
-    pub fn new(guild: GuildId) -> Self {
-        Self::numbered(guild, 0, Arc::default())
-    }
-
-    fn numbered(guild: GuildId, number: usize, homes: Arc<Homes>) -> Self {
-        let shared = Shared {
-            guild,
-            number,
-            homes,
-            waiting: Mutex::default(),
-            server: Mutex::new(None),
-            anchor: Mutex::new(None),
-            roster: Mutex::default(),
-            gap: AtomicBool::new(false),
-            meters: Meters::new(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
-    }
-
-    /// What a relay process behind this handle is started with.
-    pub fn args(&self) -> RelayArgs {
-        RelayArgs {
-            handle: self.clone(),
-        }
-    }
-
-    /// How it is started.
-    pub fn options(&self) -> Options {
-        let Shared { guild, number, .. } = &*self.shared;
-        Options::new().label(format!("relay {number} of {guild}"))
-    }
-
-    /// Hands orders over, to be carried out in this order; wakes the relay if it sleeps. Returns
-    /// at once. Orders given while the relay is being restarted wait for it.
-    pub fn deliver(&self, orders: Vec<Order>) {
-        let shared = &*self.shared;
-        let mut waiting = shared.waiting.lock();
-        if waiting.overflowed {
-            // For sessions which the successor of the dying relay sends away.
-            waiting.strand(orders);
-            return;
-        }
-        let before = waiting.orders.len();
-        for order in orders {
-            if !shared.meters.sheds(&order, waiting.orders.len()) {
-                waiting.orders.push(order);
-            }
-        }
-        let after = waiting.orders.len();
-        shared.meters.orders.increment((after - before) as f64);
-        if after > ORDERS_MAX {
-            shared.meters.orders.decrement(after as f64);
-            shared.meters.overflows.increment(1);
-            let lost = std::mem::take(&mut waiting.orders);
-            waiting.strand(lost);
-        }
-        if before == 0 && after > 0 {
-            shared.wake();
-        }
-    }
-
-    /// The process whose end means that all subscriptions are gone: the supervisor of the relay,
-    /// or the relay itself if it has none; `None` before its first start. A session which
-    /// subscribes monitors the pid read *before* its [`Order::Subscribe`] was handed over: whatever
-    /// relay takes the order then, either it serves the session, or the session learns that it
-    /// does not.
-    pub fn anchor(&self) -> Option<Pid> {
-        self.shared.anchor.lock().as_ref().map(|(_, pid)| *pid)
-    }
-
-    /// The supervisor of the relay, once it has started under one.
-    fn supervisor(&self) -> Option<SupervisorRef> {
-        let anchor = self.shared.anchor.lock();
-        let (node, pid) = anchor.as_ref()?;
-        SupervisorRef::from_pid(node, *pid)
-    }
-
-    /// Its number among the relays of the guild.
-    fn number(&self) -> usize {
-        self.shared.number
-    }
-
-    /// Says that events may have been lost on the way here: the relay that starts next sends all
-    /// sessions away.
-    pub fn lost_events(&self) {
-        self.shared.gap.store(true, Ordering::Release);
-    }
-
-    /// Orders waiting.
-    pub fn waiting(&self) -> usize {
-        self.shared.waiting.lock().orders.len()
-    }
-
-    /// Whether the relay is so far behind that the guild must refuse work
-    /// ([`crate::ChatError::Busy`]).
-    pub fn is_full(&self) -> bool {
-        self.waiting() > ORDERS_BUSY
-    }
-}
-
-impl Shared {
-    fn wake(&self) {
-        if let Some(server) = &*self.server.lock() {
-            server.cast(Message::Flush);
-        }
-    }
-
-    /// The next batch, and whether there is more; `None` when orders were lost.
-    fn take(&self) -> Option<(Vec<Order>, bool)> {
-        let mut waiting = self.waiting.lock();
-        if waiting.overflowed {
-            return None;
-        }
-        let orders = &mut waiting.orders;
-        let batch = if orders.len() <= BATCH_MAX {
-            std::mem::take(orders)
-        } else {
-            let rest = orders.split_off(BATCH_MAX);
-            std::mem::replace(orders, rest)
-        };
-        self.meters.orders.decrement(batch.len() as f64);
-        Some((batch, !waiting.orders.is_empty()))
-    }
 }
 
 // ── Messages ──────────────────────────────────────────────────────────────────────────────────
@@ -310,6 +147,8 @@ pub struct RelayArgs {
 pub enum Message {
     /// There are orders.
     Flush,
+    /// Passive sessions are to be told what they missed; from its own timer.
+    Digest,
 }
 
 // ── Server ────────────────────────────────────────────────────────────────────────────────────
@@ -317,6 +156,8 @@ pub enum Message {
 /// The relay process.
 pub struct Relay {
     shared: Arc<Shared>,
+    /// Runs while there is something to tell passive sessions.
+    digest: Option<TimerRef>,
 }
 
 impl GenServer for Relay {
@@ -328,17 +169,27 @@ impl GenServer for Relay {
         *shared.server.lock() = Some(ctx.self_ref());
         let anchor = ctx.parent().unwrap_or(ctx.pid());
         *shared.anchor.lock() = Some((ctx.node().clone(), anchor));
-        let relay = Self { shared };
+        let mut relay = Self {
+            shared,
+            digest: None,
+        };
         relay.take_over(ctx);
+        relay.time_digest(ctx);
         // A predecessor may have left orders, and its wake-up died with it.
         Init::Continue(relay, Message::Flush)
     }
 
     async fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Next<Self> {
-        let Message::Flush = message;
         let left = self.shared.roster.lock().delivering();
         if let Some(batch) = left {
             self.give(batch, ctx).await;
+        }
+        if matches!(message, Message::Digest) {
+            self.digest = None;
+            if let Some(batch) = self.make_digest() {
+                self.give(batch, ctx).await;
+            }
+            return Next::Go;
         }
         let Some((orders, more)) = self.shared.take() else {
             return Next::Stop(ExitReason::Error("too many orders waiting".into()));
@@ -352,6 +203,7 @@ impl GenServer for Relay {
         {
             self.give(batch, ctx).await;
         }
+        self.time_digest(ctx);
         Next::Go
     }
 
@@ -377,12 +229,12 @@ impl Relay {
         drop(waiting);
         let gap = shared.gap.swap(false, Ordering::AcqRel);
         if gap || overflowed || roster.is_broken() {
+            shared.meters.passive.decrement(roster.passive() as f64);
             let lost = roster.reset();
             shared.meters.subscriptions.decrement(lost.len() as f64);
-            for one in &lost {
-                shared.homes.leave(&one.id, shared.number);
-            }
-            for pid in lost.iter().map(|one| one.pid).chain(stranded) {
+            let lost = lost.into_iter().map(|one| (one.id, one.pid));
+            for (id, pid) in lost.chain(stranded) {
+                shared.homes.leave(&id, shared.number);
                 self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
             }
             return;
@@ -400,20 +252,35 @@ impl Relay {
         let mut roster = self.shared.roster.lock();
         let roster = &mut *roster;
         roster.break_up();
-        let mut batch: Vec<Arc<Encoded>> = Vec::with_capacity(orders.len());
+        let mut batch: Vec<Item> = Vec::with_capacity(orders.len());
         for order in orders {
             match order {
-                Order::Publish(event) => batch.push(event),
+                Order::Publish(event) => self.publish(roster, event, &mut batch),
                 Order::Subscribe {
                     subscriber,
                     view,
                     snapshot,
+                    coming,
                 } => {
-                    self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx);
+                    let id = subscriber.id.clone();
+                    if self.subscribe(roster, subscriber, &view, &snapshot, &batch, ctx) {
+                        self.shared.homes.enter(&id, self.shared.number, coming);
+                    } else {
+                        self.shared.homes.leave(&id, self.shared.number);
+                    }
                 }
                 Order::Unsubscribe(id) => {
                     self.catch_up(roster, &id, &batch);
                     self.forget(roster, &id, ctx);
+                }
+                Order::Activate(id) => {
+                    if roster.is_passive(&id) {
+                        self.catch_up(roster, &id, &batch);
+                        let due = roster.activate(self.shared.guild, &id);
+                        self.count(due.unwrap_or_default());
+                        self.shared.meters.activated.increment(1);
+                        self.shared.meters.passive.decrement(1.0);
+                    }
                 }
                 Order::Views(views) => {
                     for (user, view) in &*views {
@@ -440,56 +307,57 @@ impl Relay {
         (!batch.is_empty()).then(|| roster.prepare(batch))
     }
 
-    /// Gives everyone a batch.
-    async fn give(&self, batch: Arc<Batch>, ctx: &mut Context<Self>) {
-        let (slices, sessions) = {
-            let roster = self.shared.roster.lock();
-            (roster.slices(), roster.len())
-        };
-        let workers = tokio::runtime::Handle::current().metrics().num_workers();
-        let mut closed = Vec::new();
-        if sessions < PARALLEL_SESSIONS_MIN || workers == 1 {
-            for slice in slices {
-                closed.extend(walk(&slice, &batch, &self.shared).await);
-            }
-        } else {
-            let slices: Arc<[_]> = slices.into();
-            let next = Arc::new(AtomicUsize::new(0));
-            let mut walks = JoinSet::new();
-            for _ in 0..workers.min(SLICES) {
-                let (slices, next) = (Arc::clone(&slices), Arc::clone(&next));
-                let (batch, shared) = (Arc::clone(&batch), Arc::clone(&self.shared));
-                walks.spawn(async move {
-                    let mut closed = Vec::new();
-                    while let Some(slice) = slices.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        closed.extend(walk(slice, &batch, &shared).await);
-                    }
-                    closed
-                });
-            }
-            // A walk that panics takes the relay along, as one without tasks would.
-            closed = walks.join_all().await.concat();
+    fn publish(&self, roster: &mut Roster, event: Arc<Encoded>, batch: &mut Vec<Item>) {
+        if let Some(latest) = &event.latest
+            && !roster.note(latest)
+        {
+            batch.extend(self.digest_of(roster));
+            roster.note(latest);
         }
+        batch.push(Item::Event(event));
+    }
+
+    /// What passive sessions are to be told of the channels that have moved; they have been, then.
+    fn digest_of(&self, roster: &mut Roster) -> Option<Item> {
+        let digest = roster.digest(self.shared.guild)?;
+        let made = digest.len() as u64;
+        self.shared.meters.passive_updates.increment(made);
+        Some(Item::Digest(Arc::new(digest)))
+    }
+
+    /// A batch of the digest alone, if there is anything to tell.
+    fn make_digest(&self) -> Option<Arc<Batch>> {
         let mut roster = self.shared.roster.lock();
-        roster.delivered();
-        self.shared.meters.classes.record(roster.classes() as f64);
-        for id in closed {
-            if let Some(pid) = self.forget(&mut roster, &id, ctx) {
-                // Nothing to one that has ended; one that cannot go on has to.
-                self.tell(ctx.node(), pid, |guild| session::Message::Lost { guild });
-            }
+        roster.break_up();
+        let digest = self.digest_of(&mut roster);
+        roster.mend();
+        Some(roster.prepare(vec![digest?]))
+    }
+
+    /// Sees to it that what there is to tell passive sessions is told in time.
+    fn time_digest(&mut self, ctx: &mut Context<Self>) {
+        if self.digest.is_none() && self.shared.roster.lock().has_changes() {
+            let wait = self.shared.passive_update_every;
+            self.digest = Some(ctx.send_after(wait, Message::Digest));
         }
     }
 
+    fn count(&self, appended: Appended) {
+        self.shared
+            .meters
+            .dispatched(appended.events, appended.bytes);
+    }
+
+    /// Whether the session listens; else it is closed.
     fn subscribe(
         &self,
         roster: &mut Roster,
         subscriber: Subscriber,
         view: &Arc<View>,
         snapshot: &[Arc<Encoded>],
-        batch: &[Arc<Encoded>],
+        batch: &[Item],
         ctx: &mut Context<Self>,
-    ) {
+    ) -> bool {
         let (user, intents) = (subscriber.user, subscriber.intents);
         let wanted = snapshot
             .iter()
@@ -499,12 +367,9 @@ impl Relay {
         let appended = subscriber.outbox.append_many(wanted);
         if appended.closed {
             self.forget(roster, &subscriber.id, ctx);
-            self.shared.homes.leave(&subscriber.id, self.shared.number);
-            return;
+            return false;
         }
-        self.shared
-            .meters
-            .dispatched(appended.events, appended.bytes);
+        self.count(appended);
         let anchor = ctx.parent().unwrap_or(ctx.pid());
         self.tell(ctx.node(), subscriber.pid, |guild| {
             session::Message::Joined {
@@ -512,31 +377,26 @@ impl Relay {
                 relay: anchor,
             }
         });
-        self.shared.homes.enter(&subscriber.id, self.shared.number);
         let monitor = ctx.monitor(subscriber.pid);
         if let Some(old) = roster.watched_by(subscriber.id.clone(), monitor) {
             ctx.demonitor(old, true);
         }
+        let passive = roster.passive();
         if !roster.add(subscriber, view, batch.len()) {
             self.shared.meters.subscriptions.increment(1.0);
         }
+        let change = roster.passive() as f64 - passive as f64;
+        self.shared.meters.passive.increment(change);
+        true
     }
 
-    fn catch_up(&self, roster: &mut Roster, id: &SessionId, batch: &[Arc<Encoded>]) {
+    fn catch_up(&self, roster: &mut Roster, id: &SessionId, batch: &[Item]) {
         let appended = roster.catch_up_one(id, batch);
-        self.shared
-            .meters
-            .dispatched(appended.events, appended.bytes);
+        self.count(appended);
     }
 
     /// The user is out of the guild: what came before is still theirs, then the session is told.
-    fn remove(
-        &self,
-        roster: &mut Roster,
-        id: &SessionId,
-        batch: &[Arc<Encoded>],
-        ctx: &mut Context<Self>,
-    ) {
+    fn remove(&self, roster: &mut Roster, id: &SessionId, batch: &[Item], ctx: &mut Context<Self>) {
         self.catch_up(roster, id, batch);
         if let Some(pid) = self.forget(roster, id, ctx) {
             let anchor = ctx.parent().unwrap_or(ctx.pid());
@@ -553,6 +413,8 @@ impl Relay {
         if let Some(monitor) = roster.unwatch(id) {
             ctx.demonitor(monitor, true);
         }
+        let passive = f64::from(u8::from(subscriber.passive));
+        self.shared.meters.passive.decrement(passive);
         self.shared.meters.subscriptions.decrement(1.0);
         Some(subscriber.pid)
     }
@@ -561,28 +423,6 @@ impl Relay {
         if let Some(session) = node.server_ref::<Session>(session) {
             session.cast(message(self.shared.guild));
         }
-    }
-}
-
-/// Gives the sessions of a slice a batch; those that are closed.
-async fn walk(slice: &Mutex<Slice>, batch: &Batch, shared: &Shared) -> Vec<SessionId> {
-    let (mut closed, mut from) = (Vec::new(), 0);
-    loop {
-        let mut total = Appended::default();
-        let next = slice.lock().give(from, batch, &mut total, &mut closed);
-        shared.meters.dispatched(total.events, total.bytes);
-        match next {
-            Some(next) => from = next,
-            None => return closed,
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let sessions = self.roster.get_mut().len();
-        self.meters.subscriptions.decrement(sessions as f64);
     }
 }
 

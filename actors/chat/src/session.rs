@@ -21,7 +21,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::{StreamExt as _, stream};
 use metrics::counter;
 use model::intents::Intents;
 use model::presence::Presence;
@@ -29,23 +28,26 @@ use model::{GuildId, UserId};
 use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Pid, TimerRef};
 
 use crate::chat::Chat;
-use crate::error::{ChatError, Missing, Result};
-use crate::guild::{self, SnapshotWants};
+use crate::error::{ChatError, Result};
+use crate::guild;
 use crate::presence::limit::UpdateLimit;
-use crate::relay::{SessionId, Subscriber};
+use crate::relay::SessionId;
 
 mod guilds;
 pub mod login;
 pub mod members;
 pub mod outbox;
 mod ready;
+mod interest;
+mod listening;
 pub mod recorder;
 pub mod registry;
 pub mod replay;
 pub mod transport;
 
 pub use crate::presence::Platform;
-use guilds::{Guilds, Then};
+use guilds::Guilds;
+pub use interest::{GuildSubscription, ListRanges};
 pub use login::{Attached, Login, login, resume};
 pub use outbox::ResumeError;
 use outbox::{Notice, Outbox};
@@ -55,6 +57,11 @@ use transport::{Close, Transport};
 
 /// Most messages waiting for a session process.
 pub const MAILBOX_MAX: usize = 10_000;
+
+/// Members of a guild above which people's sessions are passive there until their client subscribes
+/// to something in it, unless [`crate::chat::ChatConfig::passive_members_min`] says otherwise
+/// (unofficial documentation of user clients: smaller guilds are never passive).
+pub const PASSIVE_MEMBERS_MIN: usize = 250;
 
 /// Guilds a session asks for at the same time when it begins.
 pub const SUBSCRIBES_AT_ONCE: usize = 8;
@@ -139,6 +146,17 @@ pub enum Message {
     SetPresence(Presence),
     /// A presence that had to wait may go.
     PresenceDue,
+    /// Op 14 and op 37: the client shows parts of guilds.
+    Interest(Vec<GuildSubscription>),
+    /// What a guild answered to being told of it.
+    Activated {
+        /// Which.
+        guild: GuildId,
+        /// Whether the session is, or is about to be, active there.
+        answer: Result<()>,
+    },
+    /// A guild that could not be told of the client's interest is told again.
+    Remind(GuildId),
     /// The user joined a guild.
     Join(GuildId),
     /// A guild that could not be reached is tried again.
@@ -285,7 +303,11 @@ impl GenServer for Session {
             Message::Joined { guild, relay } => {
                 self.guilds.joined(guild);
                 self.guilds.served(guild, relay, || ctx.monitor(relay));
+                self.pass_on(guild, ctx);
             }
+            Message::Interest(subscriptions) => self.interested(subscriptions, ctx),
+            Message::Activated { guild, answer } => self.activated(guild, answer, ctx),
+            Message::Remind(guild) => self.pass_on(guild, ctx),
             Message::Lost { guild } => return self.gap(guild),
             Message::Left { guild, .. } => {
                 let then = self.guilds.left(guild);
@@ -394,90 +416,6 @@ impl Session {
                     ctx.send_after(wait, Message::PresenceDue);
                 } else {
                     counter!("guildhall_presence_coalesced_total").increment(1);
-                }
-            }
-        }
-    }
-
-    /// Asks for guilds in a task, so that a slow one holds up nobody; the answers come back as
-    /// [`Message::Subscribed`].
-    fn subscribe(&mut self, guilds: Vec<GuildId>, newly_joined: bool, ctx: &mut Context<Self>) {
-        if guilds.is_empty() {
-            return;
-        }
-        for guild in &guilds {
-            self.guilds.asked(*guild);
-        }
-        let subscriber = Subscriber {
-            id: self.id.clone(),
-            pid: ctx.pid(),
-            user: self.user(),
-            intents: self.login.intents,
-            outbox: Arc::clone(&self.outbox),
-        };
-        let people = !self.login.account.user.bot;
-        let large_threshold = self.login.large_threshold;
-        let members_and_presences = people || self.login.intents.contains(Intents::GUILD_PRESENCES);
-        let (chat, me) = (self.chat.clone(), ctx.self_ref());
-        let label = format!("subscribe {}", self.id);
-        let asking = stream::iter(guilds).for_each_concurrent(SUBSCRIBES_AT_ONCE, move |guild| {
-            let (chat, me, subscriber) = (chat.clone(), me.clone(), subscriber.clone());
-            let wants = SnapshotWants {
-                large_threshold,
-                members_and_presences,
-                newly_joined,
-            };
-            async move {
-                let answer = guild::subscribe(&chat, guild, subscriber, wants).await;
-                me.cast(Message::Subscribed {
-                    guild,
-                    newly_joined,
-                    answer,
-                });
-            }
-        });
-        drop(otp::task::spawn(ctx.node(), label, asking));
-    }
-
-    fn carry_on(&mut self, guild: GuildId, then: Then, ctx: &mut Context<Self>) {
-        match then {
-            Then::Ask => self.subscribe(vec![guild], true, ctx),
-            Then::Forget(Some(monitor)) => drop(ctx.demonitor(monitor, true)),
-            Then::Forget(None) | Then::Nothing => {}
-        }
-    }
-
-    fn subscribed(
-        &mut self,
-        guild: GuildId,
-        newly_joined: bool,
-        answer: Result<Pid>,
-        ctx: &mut Context<Self>,
-    ) {
-        match answer {
-            Ok(relay) => self.guilds.served(guild, relay, || ctx.monitor(relay)),
-            Err(ChatError::NotFound(Missing::Guild) | ChatError::MissingAccess) => {
-                // Left between the look at the store and the subscription. READY named the guild.
-                let then = self.guilds.refused(guild);
-                if matches!(then, Then::Forget(_)) && !newly_joined {
-                    let gone = ready::guild_gone(guild);
-                    if gone.body_for(self.user(), self.login.intents).is_some() {
-                        self.outbox.append(&gone);
-                    }
-                }
-                self.carry_on(guild, then, ctx);
-            }
-            Err(error) => {
-                tracing::warn!(session = %self.id, %guild, %error, "guild not available; it is tried again");
-                counter!("guildhall_subscribe_retries_total").increment(1);
-                if let Some(wait) = self.guilds.failed(guild) {
-                    ctx.send_after(
-                        wait,
-                        Message::Retry {
-                            guild,
-                            newly_joined,
-                        },
-                    );
                 }
             }
         }

@@ -5,7 +5,9 @@
 //!                     ├─ guilds (dynamic)           started on demand, one family per guild
 //!                     │    └─ family (rest for one) ─┬─ lane    settles changes in order
 //!                     │                              ├─ relay   hands events to sessions
-//!                     │                              └─ guild   decides
+//!                     │                              ├─ keeper  owns the member table
+//!                     │                              ├─ guild   decides
+//!                     │                              └─ list    makes member lists
 //!                     └─ sessions (dynamic)         one per login, temporary
 //! ```
 //!

@@ -13,6 +13,13 @@ use serde_json::{Map, Value};
 use super::close::CloseCode;
 use super::opcode::Opcode;
 
+mod subscriptions;
+
+pub use subscriptions::{
+    LIST_CHANNELS_MAX, RANGE_MEMBERS_MAX, RANGES_MAX, SUBSCRIBED_MEMBERS_MAX, SUBSCRIPTIONS_MAX,
+    Subscriptions,
+};
+
 /// Longest payload a bot may send, bytes (Discord docs, Gateway, "Sending Events"); more is
 /// answered with close 4002.
 pub const BOT_PAYLOAD_BYTES_MAX: usize = 4_096;
@@ -55,8 +62,9 @@ pub enum ClientPayload {
     Resume(Resume),
     /// Op 8.
     RequestMembers(Box<RequestMembers>),
-    /// Well-formed, and nothing is done about it: voice (op 4), subscriptions of user clients, or
-    /// a request that names no guild.
+    /// Op 14 and op 37.
+    Subscriptions(Subscriptions),
+    /// Well-formed, and nothing is done about it: voice (op 4), or a request that names no guild.
     Ignored(Opcode),
 }
 
@@ -69,6 +77,7 @@ impl ClientPayload {
             Self::PresenceUpdate(_) => Opcode::PresenceUpdate,
             Self::Resume(_) => Opcode::Resume,
             Self::RequestMembers(_) => Opcode::RequestGuildMembers,
+            Self::Subscriptions(subscriptions) => subscriptions.opcode,
             Self::Ignored(opcode) => *opcode,
         }
     }
@@ -153,6 +162,8 @@ pub fn parse(bytes: &[u8]) -> Result<ClientPayload, CloseCode> {
         Opcode::PresenceUpdate => presence_update(data),
         Opcode::Resume => resume(data),
         Opcode::RequestGuildMembers => request_members(data),
+        Opcode::LazyRequest => subscriptions::lazy_request(data),
+        Opcode::GuildSubscriptionsBulk => subscriptions::bulk(data),
         other => Ok(ClientPayload::Ignored(other)),
     }
 }

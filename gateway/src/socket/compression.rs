@@ -12,8 +12,10 @@
 //! `docs/adr/0006-shared-compression.md`.
 //!
 //! * An event for many is compressed once and kept for a while, see [`SHARED_KEPT_MAX`].
-//! * READY, GUILD_CREATE and whatever is larger than [`SHARED_BYTES_MAX`] is for one session: it is
-//!   compressed in the same way and not kept.
+//! * GUILD_CREATE has its own fields behind the head, as they are, and shares the rest: that is kept
+//!   up to [`SHARED_CREATE_BYTES_MAX`].
+//! * READY, a GUILD_CREATE made for one and whatever is larger than [`SHARED_BYTES_MAX`] is for one
+//!   session: it is compressed in the same way and not kept.
 //! * What is not a dispatch (HELLO, op 11) is a few bytes and sent as it is.
 
 use std::io;
@@ -25,13 +27,19 @@ mod deflate;
 mod zstandard;
 
 pub(crate) use cache::SharedBodies;
-pub use cache::{SHARED_BYTES_MAX, SHARED_KEPT_MAX};
+pub use cache::{SHARED_BYTES_MAX, SHARED_CREATE_BYTES_MAX, SHARED_KEPT_MAX};
 
 /// Messages below this many bytes stay text under payload compression.
 pub const PAYLOAD_COMPRESS_MIN: usize = 4 * 1_024;
 
-/// How heads of dispatches begin that go to one session.
-const FOR_ONE: [&[u8]; 2] = [br#"{"t":"READY","#, br#"{"t":"GUILD_CREATE","#];
+/// How the head of READY begins, which goes to one session.
+const READY: &[u8] = br#"{"t":"READY","#;
+
+/// How the head of GUILD_CREATE begins.
+const GUILD_CREATE: &[u8] = br#"{"t":"GUILD_CREATE","#;
+
+/// How a head ends that has no fields of its own behind it.
+const BARE: &[u8] = br#","d":"#;
 
 /// Which compression a connection asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -156,10 +164,20 @@ impl Compressor {
 
 /// Appends the compressed body: from what is shared, or made for this one session.
 fn append_body(form: Form, head: &[u8], body: &Bytes, shared: &SharedBodies, out: &mut Vec<u8>) {
-    let for_one = head.is_empty() || FOR_ONE.iter().any(|event| head.starts_with(event));
-    match for_one || body.len() > SHARED_BYTES_MAX {
+    match body.len() > shared_max(head) {
         true => out.extend_from_slice(&form.make(body)),
         false => shared.append(form, body, out),
+    }
+}
+
+/// Largest body that is kept of a message with this head; 0 when it is for one session.
+fn shared_max(head: &[u8]) -> usize {
+    match head {
+        [] => 0,
+        head if head.starts_with(READY) => 0,
+        head if !head.starts_with(GUILD_CREATE) => SHARED_BYTES_MAX,
+        head if head.ends_with(BARE) => 0,
+        _ => SHARED_CREATE_BYTES_MAX,
     }
 }
 

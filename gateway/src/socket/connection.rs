@@ -1,11 +1,11 @@
 //! What one connection does with what comes: the states of a login, its time limits, its end.
 //!
 //! ```text
-//!                  IDENTIFY, RESUME                  op 7
-//!   ─▶ Waiting ────────────────────────▶ Attached ─────────▶ Leaving ──▶ closed
-//!         ▲ ╲ silence: 4003                 │ │ silence: 4009
-//!         │  ▶ closed                       │ ╰─▶ closed, session parked
-//!         ╰───────────── op 9 ──────────────╯
+//!              IDENTIFY, RESUME         its turn                op 7
+//!   ─▶ Waiting ─────────────────▶ AtGate ────────▶ Attached ─────────▶ Leaving ──▶ closed
+//!         ▲ ╲ silence: 4003        │ ╲ no room: op 7, op 9  │ │ silence: 4009    ▲
+//!         │  ▶ closed              │  ╰─────────────────────┼─┼─────────────────╯
+//!         ╰───────── op 9 ─────────┴────────────────────────╯ ╰─▶ closed, session parked
 //! ```
 //!
 //! When the node stops, whatever the state, it is closed with 1001 ([`super::Sockets::close_all`]).
@@ -24,9 +24,13 @@ use chat::session::transport::Close;
 use chat::session::{Attached, Login};
 use chat::{ChatError, session};
 use metrics::counter;
+use model::intents::Intents;
+use model::presence::Presence;
+use model::user::Account;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::admission::Kind;
 use super::claims::{account_of, intents_of, platform_of, presence_of};
 use super::limits::{Admission, ConnectionLimits, Sent};
 use super::query::{Query, Refused};
@@ -68,6 +72,8 @@ impl From<CloseCode> for End {
 
 /// What happens next on a connection.
 enum Event {
+    /// The login that waits may go on, or has to come back later.
+    Turn(bool),
     Received(Received),
     Ended(Ended),
     Due,
@@ -77,10 +83,29 @@ enum Event {
 enum Phase {
     /// For IDENTIFY or RESUME.
     Waiting { until: Instant },
+    /// It has asked for a session, and waits for its turn among all who do.
+    AtGate {
+        asked: Asked,
+        turn: Pin<Box<dyn Future<Output = bool> + Send + Sync>>,
+    },
     /// It has a session.
     Attached(Attached),
     /// It was told to go.
     Leaving { until: Instant },
+}
+
+/// What a client asked for, checked.
+enum Asked {
+    Identify(Box<Asking>),
+    Resume(Box<(Account, Resume)>),
+}
+
+/// A new session that is asked for.
+struct Asking {
+    identify: Identify,
+    account: Account,
+    intents: Intents,
+    presence: Option<Presence>,
 }
 
 /// One connection, owned by its task.
@@ -121,7 +146,7 @@ impl Connection {
     }
 
     /// Runs it until it is closed; at once if its query was refused.
-    pub(super) async fn run(mut self, query: Result<Query, Refused>) {
+    pub(super) async fn run(&mut self, query: Result<Query, Refused>) {
         let end = match query {
             Ok(query) => {
                 self.version = query.version;
@@ -141,6 +166,7 @@ impl Connection {
         self.writer.send(Bytes::from(hello));
         loop {
             let went = match self.next().await {
+                Event::Turn(admitted) => self.turn(admitted).await,
                 Event::Received(Received::Message(bytes)) => self.message(&bytes).await,
                 Event::Received(Received::Control) => self.count(Sent::Control),
                 Event::Received(Received::Closed(code)) => Err(self.closed_by_client(code)),
@@ -162,6 +188,12 @@ impl Connection {
             self.writer.flush(context);
             if let Some(ended) = self.writer.ended() {
                 return Poll::Ready(Event::Ended(ended));
+            }
+            // Before anything is read: what a client sends behind its login is for its session.
+            if let Phase::AtGate { turn, .. } = &mut self.phase
+                && let Poll::Ready(admitted) = turn.as_mut().poll(context)
+            {
+                return Poll::Ready(Event::Turn(admitted));
             }
             if let Poll::Ready(received) = self.reader.poll_next(context, &self.writer) {
                 return Poll::Ready(Event::Received(received));
@@ -315,14 +347,19 @@ impl Connection {
             }
             (Phase::Leaving { .. }, _) => {}
             (Phase::Waiting { .. }, ClientPayload::Identify(identify)) => {
-                Box::pin(self.identify(*identify)).await?;
+                Box::pin(self.ask_new(*identify)).await?;
             }
             (Phase::Waiting { .. }, ClientPayload::Resume(resume)) => {
-                Box::pin(self.resume(resume)).await?
+                Box::pin(self.ask_old(resume)).await?
             }
-            (Phase::Waiting { .. }, _) => return Err(CloseCode::NotAuthenticated.into()),
-            (Phase::Attached(_), ClientPayload::Identify(_) | ClientPayload::Resume(_)) => {
+            (
+                Phase::AtGate { .. } | Phase::Attached(_),
+                ClientPayload::Identify(_) | ClientPayload::Resume(_),
+            ) => {
                 return Err(CloseCode::AlreadyAuthenticated.into());
+            }
+            (Phase::Waiting { .. } | Phase::AtGate { .. }, _) => {
+                return Err(CloseCode::NotAuthenticated.into());
             }
             (Phase::Attached(attached), ClientPayload::PresenceUpdate(presence)) => {
                 attached.set_presence(presence_of(&presence)?);
@@ -336,15 +373,76 @@ impl Connection {
                 let answered = attached.request_members(guild, request, nonce);
                 Box::pin(drive(&self.writer, answered)).await;
             }
+            (Phase::Attached(attached), ClientPayload::Subscriptions(wanted)) => {
+                attached.subscribe_guilds(wanted.guilds);
+            }
             (Phase::Attached(_), ClientPayload::Ignored(_)) => {}
         }
         Ok(())
     }
 
-    async fn identify(&mut self, identify: Identify) -> Result<(), End> {
+    /// Op 2: who it is and whether it may, then its turn.
+    async fn ask_new(&mut self, identify: Identify) -> Result<(), End> {
         let account = account_of(self.context.chat(), &identify.token).await?;
         let intents = intents_of(&identify, &account)?;
         let presence = identify.presence.as_ref().map(presence_of).transpose()?;
+        let asking = Asking {
+            identify,
+            account,
+            intents,
+            presence,
+        };
+        self.wait_for_turn(Asked::Identify(Box::new(asking)), Kind::Identify);
+        Ok(())
+    }
+
+    /// Op 6: who it is, then its turn.
+    async fn ask_old(&mut self, resume: Resume) -> Result<(), End> {
+        let account = account_of(self.context.chat(), &resume.token).await?;
+        self.wait_for_turn(Asked::Resume(Box::new((account, resume))), Kind::Resume);
+        Ok(())
+    }
+
+    fn wait_for_turn(&mut self, asked: Asked, kind: Kind) {
+        let gate = self.context.sockets().gate.clone();
+        self.phase = Phase::AtGate {
+            asked,
+            turn: Box::pin(async move { gate.enter(kind).await }),
+        };
+    }
+
+    /// Its turn has come, or will not come in time.
+    async fn turn(&mut self, admitted: bool) -> Result<(), End> {
+        let waiting = Phase::Waiting {
+            until: Instant::now() + self.context.config().login_within,
+        };
+        let Phase::AtGate { asked, .. } = std::mem::replace(&mut self.phase, waiting) else {
+            return Ok(());
+        };
+        match asked {
+            Asked::Identify(asking) if admitted => Box::pin(self.identify(*asking)).await,
+            Asked::Resume(asked) if admitted => {
+                let (account, resume) = *asked;
+                Box::pin(self.resume(account, resume)).await
+            }
+            Asked::Identify(_) => {
+                self.invalid_session(false);
+                Ok(())
+            }
+            Asked::Resume(_) => {
+                self.leave();
+                Ok(())
+            }
+        }
+    }
+
+    async fn identify(&mut self, asking: Asking) -> Result<(), End> {
+        let Asking {
+            identify,
+            account,
+            intents,
+            presence,
+        } = asking;
         if self.limits.is_some() {
             let shard = identify.shard.map_or(0, |(id, _)| id);
             let identifies = &self.context.sockets().identifies;
@@ -404,8 +502,7 @@ impl Connection {
         }
     }
 
-    async fn resume(&mut self, resume: Resume) -> Result<(), End> {
-        let account = account_of(self.context.chat(), &resume.token).await?;
+    async fn resume(&mut self, account: Account, resume: Resume) -> Result<(), End> {
         self.person = !account.user.bot;
         let Resume {
             session_id,
@@ -425,9 +522,15 @@ impl Connection {
                 self.phase = Phase::Attached(attached);
                 Ok(())
             }
-            Ok(Err(ResumeError::Unknown)) | Err(_) => {
+            Ok(Err(ResumeError::Unknown)) => {
                 self.writer.end_session();
                 self.invalid_session(false);
+                Ok(())
+            }
+            // It is there, and can be resumed when there is less to do.
+            Ok(Err(ResumeError::Busy)) | Err(_) => {
+                self.writer.end_session();
+                self.leave();
                 Ok(())
             }
             Ok(Err(ResumeError::InvalidSequence)) => Err(CloseCode::InvalidSequence.into()),
@@ -435,7 +538,7 @@ impl Connection {
     }
 
     /// Says goodbye, so that the client reads why before it reads the end.
-    async fn finish(mut self, end: End) {
+    async fn finish(&mut self, end: End) {
         match end {
             End::Close(code, reason) => {
                 counter!("guildhall_gateway_closes_total", "code" => code.code().to_string())

@@ -78,19 +78,19 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Reads from `source`, after `ahead`, what was read with the handshake.
-    pub(crate) fn new(source: Source, ahead: &[u8]) -> Self {
+    pub(crate) fn new(source: Source, ahead: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(FRAME_BYTES_MAX)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
-        let machine =
-            WebSocketContext::from_partially_read(ahead.to_vec(), Role::Server, Some(config));
+        let unfinished = ahead.len();
+        let machine = WebSocketContext::from_partially_read(ahead, Role::Server, Some(config));
         Self {
             machine,
             source,
-            unfinished: ahead.len(),
+            unfinished,
         }
     }
 

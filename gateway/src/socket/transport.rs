@@ -2,8 +2,8 @@
 //! dispatches; what the kernel does not take waits in a bounded queue.
 //!
 //! ```text
-//! relay ──▶ Outbox ──▶ SessionTransport::dispatch ─┐                 ┌─▶ try_write_vectored (no copy,
-//! connection task ──▶ send (HELLO, op 11, op 9) ───┼▶ SocketWriter ──┤      no wake-up, no queue)
+//! relay ──▶ Outbox ──▶ SessionTransport::dispatch ─┐                 ┌─▶ one write (no wake-up,
+//! connection task ──▶ send (HELLO, op 11, op 9) ───┼▶ SocketWriter ──┤      no queue)
 //! pong, close reply of the WebSocket machine ──────┘    (one lock,   └─▶ queue ──▶ flushed by the
 //!                                                        one order)               connection task
 //! ```
@@ -13,6 +13,7 @@
 //! is cut and the session parked for RESUME. A reader that takes nothing for
 //! [`super::WRITE_STALL_MAX`] is cut too.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -53,6 +54,16 @@ pub const QUEUE_ROOM_PIECES: usize = 512;
 
 /// Payloads handed to the kernel at once.
 const BATCH: usize = 32;
+
+/// Most bytes of frames put side by side before they are written; more are written in pieces. Each
+/// thread keeps room for so many.
+pub const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// One compressed message.
+    static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Pieces handed to the kernel at once when the queue is flushed.
 const FLUSH_PIECES: usize = 64;
@@ -290,10 +301,9 @@ impl SocketWriter {
         }
         self.shared.frames.increment(payloads.len() as u64);
         match state.compressor {
-            Compressor::None if payloads.len() == 1 => self.write_plain::<1>(state, payloads),
             Compressor::None => {
                 for batch in payloads.chunks(BATCH) {
-                    self.write_plain::<BATCH>(state, batch);
+                    self.write_plain(state, batch);
                 }
             }
             _ => self.write_compressed(state, payloads),
@@ -304,33 +314,71 @@ impl SocketWriter {
         }
     }
 
-    /// Text frames: three pieces each, none of them copied unless it has to wait. At most `N`.
-    fn write_plain<const N: usize>(&self, state: &mut State, batch: &[(Head, &Bytes)]) {
-        let mut heads = [FrameHead::EMPTY; N];
-        for (head, (json, body)) in heads.iter_mut().zip(batch) {
-            *head = FrameHead::new(Kind::Text, json.len() + body.len());
-        }
-        let mut written = 0;
-        if state.queue.is_empty() {
-            let mut pieces = [[IoSlice::new(&[]); 3]; N];
-            for (pieces, (head, (json, body))) in pieces.iter_mut().zip(heads.iter().zip(batch)) {
-                *pieces = [head.as_ref(), json, &body[..]].map(IoSlice::new);
-            }
-            written = self.try_write(state, pieces[..batch.len()].as_flattened());
-        }
+    /// Text frames, at most [`BATCH`]. One stretch of bytes costs the kernel less than the three
+    /// pieces of each frame (docs/benchmarks.md), so small frames are put side by side first.
+    fn write_plain(&self, state: &mut State, batch: &[(Head, &Bytes)]) {
+        let bytes = batch.iter().map(frame_bytes).sum::<usize>();
+        let written = if !state.queue.is_empty() {
+            0
+        } else if bytes <= GATHERED_BYTES_MAX {
+            self.write_gathered(state, batch)
+        } else {
+            self.write_pieces(state, batch)
+        };
         self.shared.bytes.increment(written as u64);
-        left_over(&heads, batch, written, |piece| self.queue(state, piece));
+        if written < bytes {
+            left_over(batch, written, |piece| self.queue(state, piece));
+        }
+    }
+
+    fn write_gathered(&self, state: &mut State, batch: &[(Head, &Bytes)]) -> usize {
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.clear();
+            for (json, body) in batch {
+                gathered.extend_from_slice(frame_head(json, body).as_ref());
+                gathered.extend_from_slice(json);
+                gathered.extend_from_slice(body);
+            }
+            self.try_write(state, |socket| socket.try_write(gathered))
+        })
+    }
+
+    fn write_pieces(&self, state: &mut State, batch: &[(Head, &Bytes)]) -> usize {
+        let mut heads = [FrameHead::EMPTY; BATCH];
+        for (head, (json, body)) in heads.iter_mut().zip(batch) {
+            *head = frame_head(json, body);
+        }
+        let mut pieces = [[IoSlice::new(&[]); 3]; BATCH];
+        for (pieces, (head, (json, body))) in pieces.iter_mut().zip(heads.iter().zip(batch)) {
+            *pieces = [head.as_ref(), json, &body[..]].map(IoSlice::new);
+        }
+        let pieces = pieces[..batch.len()].as_flattened();
+        self.try_write(state, |socket| socket.try_write_vectored(pieces))
     }
 
     /// Binary frames of compressed messages, and text frames of those that stay text.
     fn write_compressed(&self, state: &mut State, payloads: &[(Head, &Bytes)]) {
-        let mut frames = Vec::new();
-        let mut message = Vec::new();
+        GATHERED.with_borrow_mut(|frames| {
+            frames.clear();
+            MESSAGE.with_borrow_mut(|message| self.compress(state, payloads, frames, message));
+            self.write_bytes(state, frames);
+            // A large replay is rare; it is not kept room for.
+            frames.shrink_to(GATHERED_BYTES_MAX);
+        });
+    }
+
+    fn compress(
+        &self,
+        state: &mut State,
+        payloads: &[(Head, &Bytes)],
+        frames: &mut Vec<u8>,
+        message: &mut Vec<u8>,
+    ) {
         for (head, body) in payloads {
             message.clear();
             match state
                 .compressor
-                .compress(head, body, &self.shared.bodies, &mut message)
+                .compress(head, body, &self.shared.bodies, message)
             {
                 Ok(true) => {
                     self.shared
@@ -338,7 +386,7 @@ impl SocketWriter {
                         .increment((head.len() + body.len()) as u64);
                     self.shared.compressed_out.increment(message.len() as u64);
                     frames.extend_from_slice(FrameHead::new(Kind::Binary, message.len()).as_ref());
-                    frames.extend_from_slice(&message);
+                    frames.extend_from_slice(message);
                 }
                 Ok(false) => {
                     frames.extend_from_slice(
@@ -351,18 +399,19 @@ impl SocketWriter {
                     // The stream cannot go on: the client resumes with a new one.
                     tracing::error!(%error, "compression failed, connection cut");
                     self.end(state, Ended::Broken);
+                    frames.clear();
                     return;
                 }
             }
         }
-        self.write_bytes(state, &frames);
+        message.shrink_to(GATHERED_BYTES_MAX);
     }
 
     /// Whole frames, as bytes.
     fn write_bytes(&self, state: &mut State, frames: &[u8]) {
         let mut written = 0;
         if state.queue.is_empty() {
-            written = self.try_write(state, &[IoSlice::new(frames)]);
+            written = self.try_write(state, |socket| socket.try_write(frames));
         }
         self.shared.bytes.increment(written as u64);
         if written < frames.len() {
@@ -370,12 +419,16 @@ impl SocketWriter {
         }
     }
 
-    /// Hands pieces to the kernel, if it takes any now; returns the bytes it took.
-    fn try_write(&self, state: &mut State, pieces: &[IoSlice<'_>]) -> usize {
+    /// Has the kernel take bytes, if it takes any now; returns how many.
+    fn try_write(
+        &self,
+        state: &mut State,
+        write: impl FnOnce(&OwnedWriteHalf) -> io::Result<usize>,
+    ) -> usize {
         let Sink::Tcp(socket) = &state.sink else {
             return 0;
         };
-        match socket.try_write_vectored(pieces) {
+        match write(socket) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => {
@@ -412,14 +465,18 @@ impl SocketWriter {
     }
 }
 
+fn frame_head(json: &Head, body: &Bytes) -> FrameHead {
+    FrameHead::new(Kind::Text, json.len() + body.len())
+}
+
+fn frame_bytes((json, body): &(Head, &Bytes)) -> usize {
+    frame_head(json, body).as_ref().len() + json.len() + body.len()
+}
+
 /// What is left of a batch of which `written` bytes were taken: heads are copied, bodies shared.
-fn left_over(
-    heads: &[FrameHead],
-    batch: &[(Head, &Bytes)],
-    mut written: usize,
-    mut keep: impl FnMut(Bytes),
-) {
-    for (head, (json, body)) in heads.iter().zip(batch) {
+fn left_over(batch: &[(Head, &Bytes)], mut written: usize, mut keep: impl FnMut(Bytes)) {
+    for (json, body) in batch {
+        let head = frame_head(json, body);
         let small = head.as_ref().len() + json.len();
         if written < small {
             let mut rest = Vec::with_capacity(small);

@@ -5,7 +5,10 @@ mod support;
 
 mod login;
 mod commands;
+mod subscriptions;
 mod closes;
 mod resume;
 mod abuse;
+mod stalled;
+mod storms;
 mod streams;

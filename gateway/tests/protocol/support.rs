@@ -54,13 +54,35 @@ impl Server {
     }
 
     pub async fn with(config: GatewayConfig) -> Self {
+        Self::of(config, ChatConfig::default()).await
+    }
+
+    /// Without rate limits, with these settings of the chat system.
+    pub async fn with_chat(chat: ChatConfig) -> Self {
+        let gateway = GatewayConfig {
+            rate_limits: false,
+            ..GatewayConfig::default()
+        };
+        Self::of(gateway, chat).await
+    }
+
+    /// With so many events kept for RESUME.
+    pub async fn keeping(config: GatewayConfig, replay_events_max: usize) -> Self {
+        let chat = ChatConfig {
+            replay_events_max,
+            ..ChatConfig::default()
+        };
+        Self::of(config, chat).await
+    }
+
+    async fn of(config: GatewayConfig, chat_config: ChatConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let public_url = format!("http://{address}");
         let data = DataService::new(storage::engine::open("memory:").await.unwrap());
         let chat_config = ChatConfig {
             public_url: public_url.clone(),
-            ..ChatConfig::default()
+            ..chat_config
         };
         let node = otp::Node::new(format!("test@{address}"));
         let chat = Chat::start(node, data, BlobStore::memory(), chat_config)

@@ -66,10 +66,12 @@ pub(crate) struct Receiver {
     ledger: Ledger,
     tally: Arc<Tally>,
     warm: bool,
+    /// Whether it subscribed, so that messages are counted.
+    active: bool,
 }
 
 impl Receiver {
-    /// Connects, identifies and reads READY.
+    /// Connects, identifies, reads READY, and subscribes to the guild it shows, if any.
     ///
     /// # Errors
     /// When the node refuses or does not answer in time.
@@ -77,6 +79,7 @@ impl Receiver {
         addr: SocketAddr,
         token: &str,
         compress: Compression,
+        shown: Option<&str>,
         tally: Arc<Tally>,
     ) -> anyhow::Result<Self> {
         let signing_in = async {
@@ -117,8 +120,19 @@ impl Receiver {
                 ledger,
                 tally,
                 warm: false,
+                active: shown.is_some(),
             };
             receiver.read_ready(rest).await?;
+            if let Some(guild) = shown {
+                let wants = json!({"typing": true, "activities": true, "threads": true});
+                let subscribe = json!({"op": 37, "d": {"subscriptions": {guild: wants}}});
+                let frame = text_frame(&subscribe.to_string());
+                let written = receiver.connection.stream.try_write(&frame);
+                ensure!(
+                    written.is_ok_and(|written| written == frame.len()),
+                    "no room to subscribe"
+                );
+            }
             anyhow::Ok(receiver)
         };
         tokio::time::timeout(SIGN_IN_MAX, signing_in)
@@ -197,6 +211,7 @@ impl Receiver {
             ledger,
             tally,
             warm,
+            active,
         } = self;
         buffer.feed(bytes, |opcode, payload| {
             if opcode != TEXT && opcode != BINARY {
@@ -208,7 +223,7 @@ impl Receiver {
                     return;
                 };
                 ledger.number(sequence);
-                let Some((number, sent)) = measured(text) else {
+                let Some((number, sent)) = measured(text).filter(|_| *active) else {
                     return;
                 };
                 if number == WARM_UP {
@@ -282,7 +297,7 @@ fn make_room(text: &mut Vec<u8>) {
 }
 
 /// Number and time of a measured message, from between two marks of its content.
-fn measured(text: &[u8]) -> Option<(u64, u64)> {
+pub(crate) fn measured(text: &[u8]) -> Option<(u64, u64)> {
     let begin = text.iter().position(|byte| *byte == MARK)? + 1;
     let end = begin + text[begin..].iter().position(|byte| *byte == MARK)?;
     let (number, sent) = std::str::from_utf8(&text[begin..end])
@@ -293,7 +308,7 @@ fn measured(text: &[u8]) -> Option<(u64, u64)> {
 
 /// The number that follows the first `key`. The head of a payload comes before all user content,
 /// so the first one is the right one.
-fn number_after(text: &[u8], key: &[u8]) -> Option<u64> {
+pub(crate) fn number_after(text: &[u8], key: &[u8]) -> Option<u64> {
     let begin = text.windows(key.len()).position(|window| window == key)? + key.len();
     let digits = text[begin..]
         .iter()
@@ -311,7 +326,7 @@ fn number_after(text: &[u8], key: &[u8]) -> Option<u64> {
 }
 
 /// Reads the answer to the upgrade; answers what came after it.
-async fn read_head(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn read_head(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut head = Vec::new();
     loop {
         head.extend(read_some(stream).await?);
@@ -330,7 +345,7 @@ async fn read_head(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-async fn read_some(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn read_some(stream: &TcpStream) -> anyhow::Result<Vec<u8>> {
     loop {
         stream.readable().await?;
         let mut part = vec![0; 4_096];

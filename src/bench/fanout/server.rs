@@ -158,13 +158,12 @@ impl Server {
 
     /// Resident memory.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("VmRSS")?;
-        let kib: u64 = line.split_whitespace().next().context("VmRSS")?.parse()?;
-        Ok(kib * 1_024)
+        memory(self.child.id(), "VmRSS:")
+    }
+
+    /// The most memory that was resident at any time.
+    pub(crate) fn peak_bytes(&self) -> anyhow::Result<u64> {
+        memory(self.child.id(), "VmHWM:")
     }
 }
 
@@ -174,6 +173,18 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A line of what the kernel says about the memory of a process, in bytes.
+///
+/// # Errors
+/// When it does not, because the process has ended.
+pub(crate) fn memory(process: u32, line: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let found = status.lines().find_map(|found| found.strip_prefix(line));
+    let found = found.with_context(|| line.to_owned())?;
+    let kib: u64 = found.split_whitespace().next().context("a size")?.parse()?;
+    Ok(kib * 1_024)
 }
 
 /// Processor time of all threads of a process, ended ones included in the part in user mode.

@@ -58,6 +58,31 @@ pub async fn snapshot(engine: &dyn Engine) {
         "a member without an account is left out"
     );
     assert_eq!(store.list_guilds(None, 10).await.unwrap(), [GUILD]);
+    let without = store.guild_without_members(GUILD).await.unwrap().unwrap();
+    let page = |after, limit| store.members(GUILD, after, limit);
+    let mut all = page(None, 10).await.unwrap();
+    assert!(
+        all.is_sorted_by_key(|(member, _)| member.user_id),
+        "in order of ids"
+    );
+    assert_eq!(
+        page(None, 1).await.unwrap(),
+        all[..1],
+        "as many as asked for"
+    );
+    assert_eq!(page(Some(all[0].0.user_id), 10).await.unwrap(), all[1..]);
+    assert_eq!(page(Some(Id::new(u64::MAX)), 10).await.unwrap(), []);
+    let mut together = crate::store::GuildSnapshot {
+        members: std::mem::take(&mut all),
+        ..without
+    };
+    together.members.sort_by_key(|(member, _)| member.user_id);
+    let mut snapshot = snapshot;
+    snapshot.members.sort_by_key(|(member, _)| member.user_id);
+    assert_eq!(together, snapshot, "the parts are the whole");
+    let nowhere = GuildId::new(GUILD.get() + 1);
+    assert_eq!(store.guild_without_members(nowhere).await.unwrap(), None);
+    assert_eq!(store.members(nowhere, None, 10).await.unwrap(), []);
 }
 
 /// A deleted guild takes everything with it but messages, and nothing of its neighbour.

@@ -40,8 +40,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
+use model::member::MemberRecord;
 use model::message::MessageRecord;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
@@ -249,6 +250,21 @@ impl Store for FjallStore {
 
     async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
         self.read(move |reader| reader.guild(guild)).await
+    }
+
+    async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        self.read(move |reader| reader.guild_without_members(guild))
+            .await
+    }
+
+    async fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, User)>> {
+        self.read(move |reader| reader.members(guild, after, limit))
+            .await
     }
 
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {

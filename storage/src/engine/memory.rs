@@ -18,8 +18,9 @@ use parking_lot::Mutex;
 
 use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
+use model::member::MemberRecord;
 use model::message::MessageRecord;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use super::rules;
@@ -74,6 +75,19 @@ impl Store for MemoryStore {
 
     async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
         Ok(self.state.lock().guild(guild))
+    }
+
+    async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        Ok(self.state.lock().guild_without_members(guild))
+    }
+
+    async fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, User)>> {
+        Ok(self.state.lock().members(guild, after, limit))
     }
 
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {

@@ -54,8 +54,9 @@ use tokio::sync::oneshot;
 
 use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
+use model::member::MemberRecord;
 use model::message::MessageRecord;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
@@ -161,6 +162,19 @@ impl Store for ScyllaStore {
 
     async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
         self.link.guild(guild).await
+    }
+
+    async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        self.link.guild_without_members(guild).await
+    }
+
+    async fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, User)>> {
+        self.link.members(guild, after, limit).await
     }
 
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {

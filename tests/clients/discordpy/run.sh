@@ -10,15 +10,9 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/guildhall
 binary=$(realpath "${1:-$cache/target/debug/guildhall}")
 [ $# -gt 0 ] && shift
 
-venv=$cache/venv
-marker=$venv/.installed-discord.py-2.7.1
-if [ ! -e "$marker" ]; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    discord.py==2.7.1 zstandard pytest pytest-asyncio aiohttp
-  touch "$marker"
-fi
+# shellcheck source=tests/clients/install.sh
+. "$here/../install.sh"
+install_discordpy
 
 node=
 data=

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::{DEADLINE, Http};
+
+/// Longest time a measurement of a test takes.
+const RUN_MAX: Duration = Duration::from_secs(120);
 
 /// The binary as a child process; killed when dropped.
 pub(crate) struct Process {
@@ -19,6 +22,26 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Runs the binary to its end; one that goes on running is killed and fails the test.
+    pub(crate) fn run(arguments: &[&str]) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begin = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begin.elapsed() > RUN_MAX {
+                child.kill().unwrap();
+                panic!("{arguments:?} ends in time");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap()
+    }
+
     /// Starts `guildhall dev` on a free port with this data directory, and waits for its variables.
     pub(crate) fn dev(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))

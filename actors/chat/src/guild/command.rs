@@ -3,7 +3,8 @@
 //! A command carries everything the pure rules of [`super::state`] need and cannot know
 //! themselves (stored messages, accounts); the client functions of [`super`] fetch it first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use model::ban::BanRecord;
 use model::channel::{Channel, Overwrite};
@@ -12,10 +13,12 @@ use model::guild::GuildView;
 use model::member::Member;
 use model::message::{Draft, Message, MessagePatch, MessageRecord};
 use model::permissions::Permissions;
-use model::presence::{Presence, PresenceUpdate};
+use model::presence::Presence;
 use model::role::Role;
 use model::user::User;
 use model::{ChannelId, Id, MessageId, RoleId, Timestamp, UserId, id::marker};
+
+use super::members::{Readable, Row};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,20 +211,8 @@ pub enum Command {
 
     /// One member → [`Answer::Member`].
     Member(UserId),
-    /// Members in id order → [`Answer::Members`].
-    Members {
-        /// From above this id.
-        after: Option<UserId>,
-        /// 1–1,000.
-        limit: usize,
-    },
-    /// Members whose name or nickname begins with `query` → [`Answer::Members`].
-    SearchMembers {
-        /// Prefix, compared without case.
-        query: String,
-        /// 1–1,000.
-        limit: usize,
-    },
+    /// May the actor read the members? → [`Answer::Readable`]: it reads them by itself.
+    ReadMembers,
     /// Add a user; refused for banned users → [`Answer::Member`] (an existing member is answered
     /// as it is).
     AddMember(Box<User>),
@@ -254,8 +245,6 @@ pub enum Command {
         /// Status by platform.
         client_status: serde_json::Map<String, serde_json::Value>,
     },
-    /// Members for op 8 → [`Answer::Chunk`].
-    RequestMembers(Box<MembersRequest>),
 }
 
 impl Command {
@@ -293,8 +282,7 @@ impl Command {
             Self::DeleteRole(..) => "delete_role",
             Self::MoveRoles(..) => "move_roles",
             Self::Member(..) => "member",
-            Self::Members { .. } => "members",
-            Self::SearchMembers { .. } => "search_members",
+            Self::ReadMembers => "read_members",
             Self::AddMember(..) => "add_member",
             Self::ModifyMember(..) => "modify_member",
             Self::AddMemberRole(..) => "add_member_role",
@@ -303,7 +291,6 @@ impl Command {
             Self::Ban { .. } => "ban",
             Self::Unban(..) => "unban",
             Self::SetPresence { .. } => "set_presence",
-            Self::RequestMembers(..) => "request_members",
         }
     }
 }
@@ -334,10 +321,8 @@ pub enum Answer {
     Role(Box<Role>),
     /// A member.
     Member(Box<Member>),
-    /// Members in id order.
-    Members(Vec<Member>),
-    /// Members for GUILD_MEMBERS_CHUNK.
-    Chunk(Box<MembersFound>),
+    /// Where to read the members.
+    Readable(Readable),
 }
 
 /// Op 8 as asked (Discord docs, Gateway Events, "Request Guild Members").
@@ -354,14 +339,14 @@ pub struct MembersRequest {
 }
 
 /// Members found for op 8, not yet cut into chunks of 1,000.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct MembersFound {
     /// Members in id order.
-    pub members: Vec<Member>,
+    pub members: Vec<Arc<Row>>,
     /// Asked-for ids that are no members.
     pub not_found: Vec<UserId>,
-    /// Presences, when asked for.
-    pub presences: Option<Vec<PresenceUpdate>>,
+    /// Roles there are: others that a member names are not shown.
+    pub roles: Arc<HashSet<RoleId>>,
 }
 
 /// Changed settings of a guild; `None` leaves a field, `Some(None)` unsets it.

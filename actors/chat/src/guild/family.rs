@@ -3,10 +3,14 @@
 //! ```text
 //! guilds (dynamic supervisor) ─┬─ family 7 (rest for one) ─┬─ lane 7
 //!                              │                           ├─ relays of 7 (one for one) ─ relay 0, …
-//!                              ├─ family 8 …               └─ guild 7
+//!                              │                           ├─ keeper 7
+//!                              │                           ├─ guild 7
+//!                              ├─ family 8 …               └─ list 7
 //! ```
 //!
-//! Rest for one, in this order: a guild that dies takes nobody along, nor does a relay; relays that
+//! Rest for one, in this order: a guild that dies takes nobody along, nor does a relay; the keeper of
+//! the member table takes only the guild along, which fills a new table; the member lists come last
+//! and take nobody along, and begin anew with the guild; relays that
 //! die again and again take the guild along, which loads again; a lane that dies may have lost
 //! events, so the relays must go too (their sessions are told so). When the guild ends by itself
 //! (it was deleted) the family ends.
@@ -19,17 +23,21 @@ use cluster::{Directory, Located};
 use metrics::gauge;
 use model::GuildId;
 use otp::{
-    AutoShutdown, ChildSpec, DynamicSupervisor, DynamicSupervisorRef, Node, Options, Registry,
+    AutoShutdown, ChildSpec, DynamicSupervisor, DynamicSupervisorRef, Node, Options, Pid, Registry,
     Restart, ServerRef, StartError, Supervisor, SupervisorError, SupervisorRef,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::keeper::{Keeper, KeeperArgs};
 use super::lane::{self, Lane, LaneArgs};
+use super::list::{Lists, MemberList, MemberListArgs};
+use super::members::MemberTable;
+use super::walk::Walks;
 use super::{GuildArgs, GuildServer, MAILBOX_MAX};
 use crate::chat::Chat;
 use crate::error::{ChatError, Result};
-use crate::relay::Relays;
+use crate::relay::{RelayOptions, Relays};
 
 /// Name of the supervisor of all families.
 pub const SUPERVISOR: &str = "guilds";
@@ -53,6 +61,8 @@ pub struct Family {
     guild: GuildId,
     relays: Relays,
     lane: Mutex<Option<ServerRef<Lane>>>,
+    members: Mutex<Kept>,
+    lists: Lists,
     /// Loads of the guild so far.
     generation: AtomicU64,
     /// The last decision of the running guild whose batch the lane has settled: what is read from here
@@ -62,12 +72,23 @@ pub struct Family {
     failed: AtomicU64,
 }
 
+/// The member table and whose it is.
+#[derive(Default)]
+struct Kept {
+    keeper: Option<Pid>,
+    table: Option<MemberTable>,
+    /// A batch with members in it failed: what of it is stored is not known.
+    doubtful: bool,
+}
+
 impl Family {
-    fn new(guild: GuildId, relay_sessions_max: usize) -> Self {
+    fn new(guild: GuildId, options: RelayOptions) -> Self {
         Self {
             guild,
-            relays: Relays::new(guild, relay_sessions_max),
+            relays: Relays::new(guild, options),
             lane: Mutex::new(None),
+            members: Mutex::default(),
+            lists: Lists::default(),
             generation: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -90,6 +111,52 @@ impl Family {
         if self.lane.lock().replace(lane).is_some() {
             // What its predecessor had not settled is published by nobody.
             self.relays.lost_events();
+        }
+    }
+
+    /// The member lists that sessions watch.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// A new keeper runs; the table of the one before it is gone.
+    pub(crate) fn keeper_is(&self, keeper: Pid) {
+        *self.members.lock() = Kept {
+            keeper: Some(keeper),
+            table: None,
+            doubtful: false,
+        };
+    }
+
+    pub(crate) fn keeper(&self) -> Option<Pid> {
+        self.members.lock().keeper
+    }
+
+    /// The member table, once the guild has filled it.
+    pub(crate) fn members(&self) -> Option<MemberTable> {
+        self.members.lock().table.clone()
+    }
+
+    /// The member table, if it is certainly what the store holds.
+    pub(crate) fn members_as_stored(&self) -> Option<MemberTable> {
+        let kept = self.members.lock();
+        kept.table.clone().filter(|_| !kept.doubtful)
+    }
+
+    /// A batch with members in it failed: the next load fills another table.
+    pub(crate) fn doubt_members(&self) {
+        self.members.lock().doubtful = true;
+    }
+
+    /// This is the member table from here on, unless its keeper has died.
+    pub(crate) fn members_are(&self, keeper: Pid, table: MemberTable) {
+        let mut kept = self.members.lock();
+        if kept.keeper != Some(keeper) {
+            return;
+        }
+        kept.doubtful = false;
+        if let Some(old) = kept.table.replace(table) {
+            old.delete();
         }
     }
 
@@ -127,8 +194,11 @@ struct Inner {
     node: Node,
     directory: Directory<GuildId>,
     families: Registry<GuildId>,
+    walks: Walks,
     /// Loads of guilds so far.
     loads: AtomicU64,
+    /// Watches of member lists so far.
+    watches: AtomicU64,
     draining: std::sync::atomic::AtomicBool,
 }
 
@@ -147,7 +217,9 @@ impl Guilds {
             node: node.clone(),
             directory: Directory::single(node, |guild: &GuildId| guild.get()),
             families: Registry::new(node),
+            walks: Walks::default(),
             loads: AtomicU64::new(0),
+            watches: AtomicU64::new(0),
             draining: false.into(),
         };
         Self {
@@ -186,9 +258,19 @@ impl Guilds {
         self.inner.directory.registry().lookup_ref(&guild)
     }
 
+    /// Walks over members, of all guilds.
+    pub(crate) fn walks(&self) -> &Walks {
+        &self.inner.walks
+    }
+
     /// A number for a load of a guild that no other load on this node has.
     pub(crate) fn next_load(&self) -> u64 {
         self.inner.loads.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// A number for a watch of member lists, higher than all before.
+    pub(crate) fn next_watch(&self) -> u64 {
+        self.inner.watches.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     pub(crate) fn count(&self) {
@@ -246,7 +328,11 @@ impl Guilds {
         let inner = &self.inner;
         let supervisor = DynamicSupervisorRef::whereis(&inner.node, SUPERVISOR);
         let supervisor = supervisor.ok_or(ChatError::Unavailable)?;
-        let family = Arc::new(Family::new(guild, chat.config().relay_sessions_max));
+        let options = RelayOptions {
+            sessions_max: chat.config().relay_sessions_max,
+            passive_update_every: chat.config().passive_update_every,
+        };
+        let family = Arc::new(Family::new(guild, options));
         let (chat, guilds) = (chat.clone(), inner.directory.registry().clone());
         let families = inner.families.clone();
         let spec = ChildSpec::supervisor("family", move || describe(&chat, &family, &guilds))
@@ -287,6 +373,21 @@ fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Su
         ChildSpec::supervisor("relays", move || relays.describe())
             .options(move || Options::new().label(format!("relays of {guild}")))
     };
+    let keeper = {
+        let family = Arc::clone(family);
+        ChildSpec::worker::<Keeper>("keeper", move || KeeperArgs {
+            family: Arc::clone(&family),
+        })
+        .options(move || Options::new().label(format!("keeper {guild}")))
+    };
+    let list = {
+        let (chat, family) = (chat.clone(), Arc::clone(family));
+        ChildSpec::worker::<MemberList>("list", move || MemberListArgs {
+            chat: chat.clone(),
+            family: Arc::clone(&family),
+        })
+        .options(move || Options::new().label(format!("list {guild}")))
+    };
     let server = {
         let (chat, family, guilds) = (chat.clone(), Arc::clone(family), guilds.clone());
         ChildSpec::worker::<GuildServer>("guild", move || GuildArgs {
@@ -307,5 +408,7 @@ fn describe(chat: &Chat, family: &Arc<Family>, guilds: &Registry<GuildId>) -> Su
         .auto_shutdown(AutoShutdown::AnySignificant)
         .child(lane)
         .child(relays)
+        .child(keeper)
         .child(server)
+        .child(list)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Guild ──batch──▶ store (at once, pipelined)
-//!   └─────job────▶ [Lane] wait until durable ─▶ reply to the caller ─▶ Relay
+//!   └─────job────▶ [Lane] wait until durable ─▶ member table ─▶ reply to the caller ─▶ Relay
 //! ```
 //!
 //! * Started by the guild's family supervisor, before relay and guild.
@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use model::member::PartialMember;
 use model::message::Message as ChatMessage;
 use model::{ChannelId, Id, MessageId, UserId};
@@ -29,6 +29,9 @@ use storage::store::Write;
 
 use super::command::Answer;
 use super::family::Family;
+use super::list::shape::Shape;
+use super::members::Change;
+use super::message::Watch;
 use super::reply::Reply;
 use super::state;
 use crate::chat::Chat;
@@ -59,6 +62,8 @@ pub struct Job {
     generation: u64,
     number: u64,
     commit: Option<Acknowledged>,
+    /// For the member table, when the batch is durable.
+    members: Vec<Change>,
     steps: Vec<Step>,
     settle: Settle,
     _counted: Counted,
@@ -82,6 +87,12 @@ pub enum Step {
     },
     /// The answer is this message as it is now.
     Show(ChannelId, MessageId),
+    /// A session watches member lists; the guild's shape for it.
+    Watch(Arc<Watch>, Arc<Shape>),
+    /// Roles, overwrites or the owner are as in this.
+    Shape(Arc<Shape>),
+    /// The presence of a member changed.
+    Seen(UserId),
     /// Delete the files that lost their message.
     Clean,
     /// Remove the messages of these channels, which are gone with their guild.
@@ -111,6 +122,7 @@ impl Job {
         generation: u64,
         number: u64,
         commit: Option<Acknowledged>,
+        members: Vec<Change>,
         steps: Vec<Step>,
         mut settle: Settle,
     ) -> Self {
@@ -123,6 +135,7 @@ impl Job {
             generation,
             number,
             commit,
+            members,
             steps,
             settle,
             _counted: Counted::new(),
@@ -207,13 +220,26 @@ impl Lane {
             generation,
             number,
             commit,
+            members,
             steps,
             settle,
             _counted,
         } = job;
+        let changes_members = !members.is_empty();
         let outcome = match commit {
             Some(commit) => {
                 let outcome = commit.await.map_err(ChatError::from);
+                if outcome.is_ok()
+                    && changes_members
+                    && let Some(table) = self.family.members()
+                {
+                    let changed: Vec<UserId> = members.iter().map(|(user, _)| *user).collect();
+                    // One that is gone is filled anew, from the store.
+                    let _ = table.apply(members);
+                    for user in changed {
+                        self.family.lists().touch(user);
+                    }
+                }
                 // Before anybody is told: whoever was told looks at what is there now.
                 self.family.settled_is(number);
                 outcome
@@ -226,8 +252,11 @@ impl Lane {
             None => Ok(()),
         };
         if let Err(error) = outcome {
+            if changes_members {
+                self.family.doubt_members();
+            }
             // A row that was deleted meanwhile fails the batch, but memory is not ahead of it.
-            if !matches!(error, ChatError::NotFound(_)) {
+            if changes_members || !matches!(error, ChatError::NotFound(_)) {
                 self.family.fail(generation);
                 counter!("guildhall_lane_failures_total").increment(1);
                 tracing::warn!(guild = %self.family.guild(), %error, "a change did not become durable");
@@ -248,7 +277,16 @@ impl Lane {
         let mut purge = Vec::new();
         for step in steps {
             match step {
-                Step::Order(order) => orders.push(order),
+                Step::Order(order) => {
+                    let lists = self.family.lists();
+                    match &order {
+                        Order::Unsubscribe(session) => lists.unwatch(session),
+                        Order::Remove(user) => lists.remove(*user),
+                        Order::Clear => lists.clear(),
+                        _ => {}
+                    }
+                    orders.push(order);
+                }
                 Step::Update {
                     channel,
                     message,
@@ -272,6 +310,9 @@ impl Lane {
                 Step::Show(channel, message) => {
                     shown = Some(self.read_back(channel, message, reader).await);
                 }
+                Step::Watch(watch, shape) => self.family.lists().watch(watch, shape),
+                Step::Shape(shape) => self.family.lists().shape(shape),
+                Step::Seen(user) => self.family.lists().touch(user),
                 Step::Clean => files::clean(&self.chat),
                 Step::Purge(channels) => purge = channels,
             }
@@ -282,13 +323,13 @@ impl Lane {
             }
         }
         match settle {
-            Settle::Nothing => self.family.relays().deliver(orders),
+            Settle::Nothing => self.deliver(orders),
             Settle::Answer { reply, answer, .. } => {
                 reply.send(match shown {
                     Some(found) => found.map(|message| Answer::Message(Box::new(message))),
                     None => Ok(*answer),
                 });
-                self.family.relays().deliver(orders);
+                self.deliver(orders);
             }
             // The pid is read before the order is handed over, see the relay.
             Settle::Subscribed(reply) => match self.family.relays().anchor() {
@@ -305,6 +346,13 @@ impl Lane {
             }
             history::resume_purges(&self.chat);
         }
+    }
+
+    /// Hands orders to the relays, of which there may be many.
+    fn deliver(&self, orders: Vec<Order>) {
+        let began = std::time::Instant::now();
+        self.family.relays().deliver(orders);
+        histogram!("guildhall_lane_deliver_seconds").record(began.elapsed());
     }
 
     /// The message as it is stored now.
@@ -333,6 +381,6 @@ impl Lane {
         for reaction in &mut message.reactions {
             reaction.me = false;
         }
-        state::message_event("MESSAGE_UPDATE", guild, &message)
+        state::message_update(guild, &message)
     }
 }

@@ -1,5 +1,7 @@
 //! Loading a guild: from the store, and what is not there from those who know it.
 
+use std::sync::Arc;
+
 use metrics::counter;
 use model::limits::NONCE_WINDOW_MS;
 use model::{Id, UserId};
@@ -7,10 +9,13 @@ use otp::{CallError, Context, ExitReason};
 use storage::store::Page;
 
 use super::command::{Actor, Command};
-use super::state::{GuildState, Turn};
+use super::members::{MemberTable, Row};
+use super::state::{GuildState, SharedCreates, Turn};
 use super::{
-    GuildServer, LOAD_RETRY, Message, NONCE_CHANNELS_MAX, NONCE_MESSAGES_MAX, Phase, lane,
+    FILL_PAGE_MAX, GuildServer, LOAD_RETRY, Message, NONCE_CHANNELS_MAX, NONCE_MESSAGES_MAX, Phase,
+    lane,
 };
+use crate::error::{ChatError, Result};
 use crate::relay::Order;
 use crate::{clock, history};
 
@@ -28,8 +33,27 @@ impl GuildServer {
         }
         self.generation = self.family.next_generation();
         let guild = self.family.guild();
-        match self.chat.data().guild(guild).await {
+        let loaded = match self.chat.data().guild_without_members(guild).await {
             Ok(Some(snapshot)) => {
+                let table = self.members().await;
+                if self
+                    .family
+                    .keeper()
+                    .is_none_or(|keeper| !self.chat.node().is_alive(keeper))
+                {
+                    // The family is about to start this process again, with another keeper. Requests
+                    // must wait for that: they are asked again.
+                    return Err(ExitReason::Error(
+                        "the keeper of the members is gone".into(),
+                    ));
+                }
+                table.map(|table| Some((snapshot, table)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        match loaded {
+            Ok(Some((snapshot, table))) => {
                 if let Some(last) = snapshot.last_message_id {
                     self.chat.ids().observe(last);
                 }
@@ -38,8 +62,12 @@ impl GuildServer {
                 self.decided = 0;
                 let mut state =
                     GuildState::new(snapshot, self.chat.config().public_url.as_str().into())
-                        .of_load(self.chat.guilds().next_load());
+                        .of_load(self.chat.guilds().next_load())
+                        .shared(table, self.family.relays().listeners().clone());
                 self.recall(&mut state).await;
+                if state.lost_members() {
+                    return Err(ExitReason::Error("the member table is gone".into()));
+                }
                 self.chat.guilds().count();
                 if self.generation > 1 {
                     // What the relay was told may never have become durable.
@@ -47,7 +75,14 @@ impl GuildServer {
                         .relays()
                         .deliver(vec![Order::Views(state.views().into())]);
                 }
+                self.creates = SharedCreates::default();
                 self.phase = Phase::Running(Box::new(state));
+                self.shape = None;
+                if self.family.lists().are_watched()
+                    && let Some(shape) = self.shape()
+                {
+                    self.family.lists().shape(shape);
+                }
             }
             Ok(None) => self.phase = Phase::Gone,
             Err(error) => {
@@ -59,12 +94,49 @@ impl GuildServer {
         Ok(())
     }
 
+    /// The member table: as it is, or a new one with what the store holds.
+    async fn members(&self) -> Result<MemberTable> {
+        if let Some(table) = self.family.members_as_stored()
+            && table.len().is_some()
+        {
+            return Ok(table);
+        }
+        let guild = self.family.guild();
+        let keeper = self.family.keeper().ok_or(ChatError::Unavailable)?;
+        let table = MemberTable::create(self.chat.node(), keeper, guild);
+        let table = table.map_err(|_| ChatError::Unavailable)?;
+        let mut after = None;
+        loop {
+            let data = self.chat.data();
+            let page = data.members(guild, after, FILL_PAGE_MAX).await?;
+            let end = page.len() < FILL_PAGE_MAX;
+            after = page.last().map(|(record, _)| record.user_id);
+            let rows = page.into_iter().map(|(record, user)| {
+                let row = Row { record, user };
+                (row.record.user_id, Some(Arc::new(row)))
+            });
+            table.apply(rows)?;
+            if end {
+                break;
+            }
+        }
+        counter!("guildhall_member_table_fills_total").increment(1);
+        self.family.members_are(keeper, table.clone());
+        Ok(table)
+    }
+
     /// Recalls what is not in the snapshot: who is there, and the nonces of the last minutes.
     async fn recall(&self, state: &mut GuildState) {
         let now = clock::now_ms();
         let mut turn = Turn::new(now, self.chat.ids());
-        let members: Vec<UserId> = state.member_ids().collect();
-        for user in members {
+        // Whichever are fewer: most of a large guild's members are not there.
+        let presences = self.chat.presences();
+        let there: Vec<UserId> = if presences.users() < state.member_count() {
+            presences.ids()
+        } else {
+            state.member_ids()
+        };
+        for user in there {
             if let Some((presence, client_status)) = self.chat.presences().of(user) {
                 let command = Command::SetPresence {
                     user,

@@ -1,7 +1,9 @@
 //! What a guild process is sent.
 
-use model::UserId;
+use std::sync::Arc;
+
 use model::presence::Presence;
+use model::{ChannelId, UserId};
 use otp::Pid;
 use serde_json::{Map, Value};
 
@@ -9,6 +11,22 @@ use super::command::{Actor, Answer, Command};
 use super::reply::Reply;
 use super::state::SnapshotWants;
 use crate::relay::{SessionId, Subscriber};
+use crate::session::outbox::Outbox;
+
+/// What a session watches of the member lists of a guild.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The higher, the later it was asked for.
+    pub number: u64,
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Channels, and ranges of positions in the list of each, both ends included.
+    pub channels: Vec<(ChannelId, Vec<(u32, u32)>)>,
+    /// Where the lists go.
+    pub outbox: Arc<Outbox>,
+}
 
 /// What a guild process is sent; use [`subscribe`](super::subscribe) and the functions beside it.
 #[derive(Debug)]
@@ -35,6 +53,13 @@ pub enum Message {
     },
     /// See [`super::unsubscribe`].
     Unsubscribe(SessionId),
+    /// The session gets everything from here on, if it was passive.
+    Activate {
+        /// Which session.
+        session: SessionId,
+        /// Answered when it is on its way to the relay.
+        reply: Reply<()>,
+    },
     /// See [`super::cast_presence`].
     Presence {
         /// Whose.
@@ -43,6 +68,13 @@ pub enum Message {
         presence: Option<Presence>,
         /// Status by platform.
         client_status: Map<String, Value>,
+    },
+    /// See [`super::watch_members`].
+    Watch {
+        /// What.
+        watch: Box<Watch>,
+        /// Answered when it is taken on.
+        reply: Reply<()>,
     },
     /// Take no more requests, and answer when everything taken is settled.
     Drain(otp::From<()>),

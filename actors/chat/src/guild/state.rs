@@ -12,6 +12,7 @@ mod authority;
 mod channels;
 mod events;
 mod members;
+mod membership;
 mod messages;
 mod nonces;
 mod overwrites;
@@ -30,30 +31,33 @@ use std::sync::Arc;
 use model::channel::Channel;
 use model::event::Encoded;
 use model::guild::{Guild, GuildView};
-use model::member::{Member, MemberRecord, PartialMember};
+use model::member::{Member, PartialMember};
 use model::message::Message;
 use model::permissions::Permissions;
 use model::presence::{Presence, Status};
 use model::role::Role;
-use model::user::User;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use storage::store::{GuildSnapshot, Write};
 
-pub(crate) use events::message_event;
+pub(crate) use events::{message_update, presence_of};
 pub use nonces::NONCES_MAX;
 pub use recent::RECENT_MAX;
 pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
+pub use snapshot::shared::{SHARED_CREATES_MAX, SharedCreates};
 pub use snapshot::{MEMBERS_LISTED_MAX, SnapshotWants};
 
 use authority::{Asker, check};
+use membership::Members;
 use nonces::NonceWindow;
 use recent::Recent;
 use slow_mode::SlowMode;
 
 use crate::error::{ChatError, Missing, Result};
 use crate::guild::command::{Actor, Answer, Command};
+use crate::guild::list::shape::Shape;
+use crate::guild::members::{Change, MemberTable, Readable, Row};
 use crate::ids::Ids;
-use crate::relay::View;
+use crate::relay::{Listeners, View};
 
 /// What a command does besides its answer, in order. The lane carries it out when the writes are
 /// durable.
@@ -61,6 +65,10 @@ use crate::relay::View;
 pub enum Effect {
     /// A row to write; all writes of a command are one batch.
     Write(Write),
+    /// A member for the member table, when the batch is durable.
+    Member(Change),
+    /// The presence of a member changed; for those who watch member lists.
+    Seen(UserId),
     /// An event for those who may see it.
     Publish(Encoded),
     /// MESSAGE_UPDATE with the message as it stands after the batch, read back from the store.
@@ -127,19 +135,6 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// A member and its user.
-#[derive(Debug, Clone, PartialEq)]
-struct Row {
-    record: MemberRecord,
-    user: User,
-}
-
-impl Row {
-    fn member(&self) -> Member {
-        self.record.with_user(&self.user)
-    }
-}
-
 /// A member's presence as others see it.
 #[derive(Debug, Clone, PartialEq)]
 struct Shown {
@@ -147,8 +142,9 @@ struct Shown {
     client_status: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Everything a guild knows but its messages.
-#[derive(Debug, Clone, PartialEq)]
+/// Everything a guild knows but its messages. A copy of one whose members are in a table shares the
+/// table, and every copy the listeners; both are other processes' business.
+#[derive(Debug, Clone)]
 pub struct GuildState {
     guild: Guild,
     /// At most [`model::limits::ROLES_MAX`]; full: [`crate::error::Refusal::RolesMax`].
@@ -156,7 +152,9 @@ pub struct GuildState {
     /// At most [`model::limits::CHANNELS_MAX`]; full: [`crate::error::Refusal::ChannelsMax`].
     channels: BTreeMap<ChannelId, Channel>,
     /// At most `guild.max_members`; full: [`crate::error::Refusal::MembersMax`].
-    members: BTreeMap<UserId, Row>,
+    members: Members,
+    /// Whose sessions must be told what they see; not part of what the guild decides.
+    listeners: Listeners,
     /// Members who are there; at most one per member.
     presences: HashMap<UserId, Shown>,
     nonces: NonceWindow,
@@ -166,8 +164,38 @@ pub struct GuildState {
     deleted: bool,
 }
 
+/// Equal are those that answer every command alike: who listens does not matter.
+impl PartialEq for GuildState {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            guild,
+            roles,
+            channels,
+            members,
+            listeners: _,
+            presences,
+            nonces,
+            slow_mode,
+            recent,
+            public_url,
+            deleted,
+        } = self;
+        *guild == other.guild
+            && *roles == other.roles
+            && *channels == other.channels
+            && *members == other.members
+            && *presences == other.presences
+            && *nonces == other.nonces
+            && *slow_mode == other.slow_mode
+            && *recent == other.recent
+            && *public_url == other.public_url
+            && *deleted == other.deleted
+    }
+}
+
 impl GuildState {
-    /// The state a guild starts with. Attachment links will begin with `public_url`.
+    /// The state a guild starts with; its members are those of the snapshot, and nobody listens.
+    /// Attachment links will begin with `public_url`.
     pub fn new(snapshot: GuildSnapshot, public_url: Arc<str>) -> Self {
         let members = snapshot.members.into_iter();
         Self {
@@ -182,9 +210,8 @@ impl GuildState {
                 .into_iter()
                 .map(|channel| (channel.id, channel))
                 .collect(),
-            members: members
-                .map(|(record, user)| (record.user_id, Row { record, user }))
-                .collect(),
+            members: Members::own(members.map(|(record, user)| Row { record, user })),
+            listeners: Listeners::default(),
             presences: HashMap::new(),
             nonces: NonceWindow::default(),
             slow_mode: SlowMode::default(),
@@ -201,6 +228,35 @@ impl GuildState {
         self
     }
 
+    /// The same with the members in `table`, which the lane keeps up to date, and with these
+    /// listeners.
+    pub fn shared(mut self, table: MemberTable, listeners: Listeners) -> Self {
+        self.members = Members::of_table(table);
+        self.listeners = listeners;
+        self
+    }
+
+    /// Whether the member table was found gone: then the last answer may be wrong, nothing of the
+    /// last turn may be done or told, and this state is of no use any more.
+    pub fn lost_members(&self) -> bool {
+        self.members.is_gone()
+    }
+
+    /// How many members there are.
+    pub fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether a user is a member.
+    pub fn is_member(&self, user: UserId) -> bool {
+        self.members.contains_key(&user)
+    }
+
+    /// Changes of members that are not in the table yet, as far as is known.
+    pub fn recent_members(&self) -> usize {
+        self.members.recent()
+    }
+
     /// The guild's id.
     pub fn id(&self) -> GuildId {
         self.guild.id
@@ -211,9 +267,10 @@ impl GuildState {
         self.deleted
     }
 
-    /// Ids of all members.
-    pub fn member_ids(&self) -> impl Iterator<Item = UserId> + '_ {
-        self.members.keys().copied()
+    /// Ids of all members, in order; only for guilds that are known to be small.
+    pub fn member_ids(&self) -> Vec<UserId> {
+        let members = self.members.all();
+        members.iter().map(|row| row.record.user_id).collect()
     }
 
     /// The channels in which something was said in the last `window_ms`, latest first.
@@ -248,6 +305,7 @@ impl GuildState {
     /// # Errors
     /// As the rules say; then nothing was changed and `turn` has no effects.
     pub fn apply(&mut self, turn: &mut Turn<'_>, actor: Actor, command: Command) -> Result<Answer> {
+        self.members.settle(turn.settled);
         if self.deleted {
             return Err(ChatError::NotFound(Missing::Guild));
         }
@@ -338,13 +396,11 @@ impl GuildState {
             Command::ModifyRole(id, patch) => self.modify_role(turn, asker, id, *patch),
             Command::DeleteRole(id) => self.delete_role(turn, asker, id),
             Command::MoveRoles(moves) => self.move_roles(turn, asker, &moves),
-            Command::Member(user) => Ok(Answer::Member(Box::new(self.row(user)?.member()))),
-            Command::Members { after, limit } => {
-                Ok(Answer::Members(self.members_after(after, limit)))
+            Command::Member(user) => {
+                let row = self.row(user)?;
+                Ok(Answer::Member(Box::new(self.member(&row))))
             }
-            Command::SearchMembers { query, limit } => {
-                Ok(Answer::Members(self.members_named(&query, limit)))
-            }
+            Command::ReadMembers => Ok(Answer::Readable(self.readable())),
             Command::AddMember(user) => self.add_member(turn, asker, *user),
             Command::ModifyMember(user, patch) => self.modify_member(turn, asker, user, *patch),
             Command::AddMemberRole(user, role) => {
@@ -362,15 +418,12 @@ impl GuildState {
             Command::Unban(user) => self.unban(turn, asker, &user),
             // Answered above, before the asker is resolved: nobody asks for it.
             Command::SetPresence { .. } => Ok(Answer::Done),
-            Command::RequestMembers(request) => {
-                Ok(Answer::Chunk(Box::new(self.request_members(&request))))
-            }
         }
     }
 
     // ── Reads ─────────────────────────────────────────────────────────────────────────────────
 
-    fn row(&self, user: UserId) -> Result<&Row> {
+    fn row(&self, user: UserId) -> Result<Arc<Row>> {
         self.members
             .get(&user)
             .ok_or(ChatError::NotFound(Missing::Member))
@@ -382,8 +435,37 @@ impl GuildState {
             .ok_or(ChatError::NotFound(Missing::Role))
     }
 
+    /// A member as it goes on the wire.
+    fn member(&self, row: &Row) -> Member {
+        row.member(|id| self.roles.contains_key(id))
+    }
+
     fn partial(&self, user: UserId) -> Option<PartialMember> {
-        self.members.get(&user).map(|row| row.record.partial())
+        let row = self.members.get(&user)?;
+        let mut partial = row.record.partial();
+        partial.roles.retain(|id| self.roles.contains_key(id));
+        Some(partial)
+    }
+
+    /// What the member lists need to know.
+    pub(crate) fn shape(&self) -> Shape {
+        let channels = self.channels.values();
+        Shape {
+            guild: self.guild.id,
+            owner: self.guild.owner_id,
+            roles: self.roles.clone(),
+            channels: channels
+                .map(|channel| (channel.id, channel.permission_overwrites.clone()))
+                .collect(),
+        }
+    }
+
+    /// What a task needs that reads members by itself.
+    fn readable(&self) -> Readable {
+        Readable {
+            table: self.members.table().cloned(),
+            roles: Arc::new(self.roles.keys().copied().collect()),
+        }
     }
 
     fn roles_in_order(&self) -> Vec<Role> {
@@ -423,12 +505,7 @@ impl GuildState {
         if !self.members.contains_key(&user) {
             return;
         }
-        let shown = presence.map(|presence| Presence {
-            status: presence.status.shown(),
-            ..presence
-        });
-        let shown = shown.filter(|presence| presence.status != Status::Offline);
-        let shown = shown.map(|presence| Shown {
+        let shown = presence.and_then(shown).map(|presence| Shown {
             presence,
             client_status,
         });
@@ -436,11 +513,18 @@ impl GuildState {
             return;
         }
         turn.publish(self.presence_update(user, shown.as_ref()));
+        turn.effects.push(Effect::Seen(user));
         match shown {
             Some(shown) => drop(self.presences.insert(user, shown)),
             None => drop(self.presences.remove(&user)),
         }
     }
+}
+
+/// A presence as others see it; `None` = offline.
+pub(crate) fn shown(presence: Presence) -> Option<Presence> {
+    let status = presence.status.shown();
+    (status != Status::Offline).then_some(Presence { status, ..presence })
 }
 
 /// Channels as clients list them: by position, then by id.

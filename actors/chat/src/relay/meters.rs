@@ -19,6 +19,14 @@ pub(super) struct Meters {
     pub(super) overflows: Counter,
     /// Sessions subscribed, once per guild.
     pub(super) subscriptions: Gauge,
+    /// Those of them that are passive.
+    pub(super) passive: Gauge,
+    /// Passive ones that became active.
+    pub(super) activated: Counter,
+    /// PASSIVE_UPDATE_V2 events made, each for all who see the same.
+    pub(super) passive_updates: Counter,
+    /// Reactions left out because others made up for them.
+    pub(super) folded: Counter,
     /// Classes of a relay, once per batch.
     pub(super) classes: Histogram,
 }
@@ -34,6 +42,10 @@ impl Meters {
             shed_presence: metrics::counter!("guildhall_relay_shed_total", "class" => "presence"),
             overflows: metrics::counter!("guildhall_relay_overflows_total"),
             subscriptions: metrics::gauge!("guildhall_relay_subscriptions"),
+            passive: metrics::gauge!("guildhall_relay_passive_subscriptions"),
+            activated: metrics::counter!("guildhall_relay_activated_total"),
+            passive_updates: metrics::counter!("guildhall_relay_passive_updates_total"),
+            folded: metrics::counter!("guildhall_relay_folded_total"),
             classes: metrics::histogram!("guildhall_relay_classes"),
         }
     }

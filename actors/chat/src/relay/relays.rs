@@ -18,11 +18,33 @@ use model::GuildId;
 use otp::{ChildSpec, Pid, Supervisor, SupervisorRef};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Order, Relay, RelayHandle, SessionId};
+use super::{Coming, Listeners, Order, Relay, RelayHandle, SessionId};
 
 /// Sessions of one relay, unless [`crate::chat::ChatConfig::relay_sessions_max`] says otherwise;
 /// for more the guild gets another relay.
 pub const RELAY_SESSIONS_MAX: usize = 15_000;
+
+/// How often passive sessions are told which channels have moved, unless
+/// [`crate::chat::ChatConfig::passive_update_every`] says otherwise.
+pub const PASSIVE_UPDATE_EVERY: Duration = Duration::from_secs(30);
+
+/// What an operator can set about relays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayOptions {
+    /// Most sessions of one relay.
+    pub sessions_max: usize,
+    /// Longest time until passive sessions are told which channels have moved.
+    pub passive_update_every: Duration,
+}
+
+impl Default for RelayOptions {
+    fn default() -> Self {
+        Self {
+            sessions_max: RELAY_SESSIONS_MAX,
+            passive_update_every: PASSIVE_UPDATE_EVERY,
+        }
+    }
+}
 
 /// Restarts of a guild's relays within [`RELAY_RESTART_PERIOD`] after which their supervisor gives up:
 /// the family starts it anew, and the sessions are sent away.
@@ -37,15 +59,26 @@ pub(super) struct Homes(Mutex<HomesInner>);
 
 #[derive(Debug, Default)]
 struct HomesInner {
-    by_id: HashMap<SessionId, usize>,
+    by_id: HashMap<SessionId, Home>,
     /// Sessions of each relay.
     sessions: Vec<usize>,
 }
 
+/// Where a session is served.
+#[derive(Debug)]
+struct Home {
+    relay: usize,
+    _coming: Option<Arc<Coming>>,
+}
+
 impl HomesInner {
-    fn enter(&mut self, id: &SessionId, relay: usize) {
-        if let Some(old) = self.by_id.insert(id.clone(), relay) {
-            self.sessions[old] -= 1;
+    fn enter(&mut self, id: &SessionId, relay: usize, coming: Option<Arc<Coming>>) {
+        let home = Home {
+            relay,
+            _coming: coming,
+        };
+        if let Some(old) = self.by_id.insert(id.clone(), home) {
+            self.sessions[old.relay] -= 1;
         }
         if self.sessions.len() <= relay {
             self.sessions.resize(relay + 1, 0);
@@ -56,31 +89,31 @@ impl HomesInner {
 
 impl Homes {
     /// The relay of a session, chosen now if it has none: the first with room, or a new one.
-    fn choose(&self, id: &SessionId, most: usize) -> usize {
+    fn choose(&self, id: &SessionId, most: usize, coming: Option<&Arc<Coming>>) -> usize {
         let mut homes = self.0.lock();
         if let Some(home) = homes.by_id.get(id) {
-            return *home;
+            return home.relay;
         }
         let sessions = &homes.sessions;
         let room = sessions.iter().position(|sessions| *sessions < most);
         let relay = room.unwrap_or(sessions.len());
-        homes.enter(id, relay);
+        homes.enter(id, relay, coming.cloned());
         relay
     }
 
     fn of(&self, id: &SessionId) -> Option<usize> {
-        self.0.lock().by_id.get(id).copied()
+        self.0.lock().by_id.get(id).map(|home| home.relay)
     }
 
     /// The relay serves the session.
-    pub(super) fn enter(&self, id: &SessionId, relay: usize) {
-        self.0.lock().enter(id, relay);
+    pub(super) fn enter(&self, id: &SessionId, relay: usize, coming: Option<Arc<Coming>>) {
+        self.0.lock().enter(id, relay, coming);
     }
 
     /// The relay serves the session no more.
     pub(super) fn leave(&self, id: &SessionId, relay: usize) {
         let mut homes = self.0.lock();
-        if homes.by_id.get(id) == Some(&relay) {
+        if homes.by_id.get(id).is_some_and(|home| home.relay == relay) {
             homes.by_id.remove(id);
             homes.sessions[relay] -= 1;
         }
@@ -95,8 +128,9 @@ pub struct Relays {
 
 struct Inner {
     guild: GuildId,
-    sessions_max: usize,
+    options: RelayOptions,
     homes: Arc<Homes>,
+    listeners: Listeners,
     /// By number; never fewer.
     relays: RwLock<Vec<RelayHandle>>,
 }
@@ -111,16 +145,17 @@ impl std::fmt::Debug for Relays {
 }
 
 impl Relays {
-    /// The way to the relays of `guild`, each for at most `sessions_max` sessions, which are yet to
-    /// be started by the supervisor of [`Relays::describe`].
-    pub fn new(guild: GuildId, sessions_max: usize) -> Self {
+    /// The way to the relays of `guild`, which are yet to be started by the supervisor of
+    /// [`Relays::describe`].
+    pub fn new(guild: GuildId, options: RelayOptions) -> Self {
         let homes = Arc::<Homes>::default();
-        let first = RelayHandle::numbered(guild, 0, Arc::clone(&homes));
+        let first = RelayHandle::numbered(guild, 0, Arc::clone(&homes), options);
         Self {
             inner: Arc::new(Inner {
                 guild,
-                sessions_max: sessions_max.max(1),
+                options,
                 homes,
+                listeners: Listeners::default(),
                 relays: RwLock::new(vec![first]),
             }),
         }
@@ -132,6 +167,11 @@ impl Relays {
         Supervisor::one_for_one()
             .intensity(RELAY_RESTARTS_MAX, RELAY_RESTART_PERIOD)
             .children(relays.iter().map(child))
+    }
+
+    /// Whose sessions listen, as far as they were expected ([`Listeners::expect`]).
+    pub fn listeners(&self) -> &Listeners {
+        &self.inner.listeners
     }
 
     /// How many relays there are. Never 0, and never fewer than before.
@@ -150,18 +190,19 @@ impl Relays {
         let mut each: Vec<Vec<Order>> = vec![Vec::new(); self.len()];
         for order in orders {
             match &order {
-                Order::Subscribe { subscriber, .. } => {
-                    let home = self
-                        .inner
-                        .homes
-                        .choose(&subscriber.id, self.inner.sessions_max);
+                Order::Subscribe {
+                    subscriber, coming, ..
+                } => {
+                    let most = self.inner.options.sessions_max.max(1);
+                    let homes = &self.inner.homes;
+                    let home = homes.choose(&subscriber.id, most, coming.as_ref());
                     while each.len() <= home {
                         each.push(Vec::new());
                         self.grow(each.len());
                     }
                     each[home].push(order);
                 }
-                Order::Unsubscribe(id) => match self.inner.homes.of(id) {
+                Order::Unsubscribe(id) | Order::Activate(id) => match self.inner.homes.of(id) {
                     Some(home) if home < each.len() => each[home].push(order),
                     _ => everyone(&mut each, order),
                 },
@@ -182,7 +223,7 @@ impl Relays {
         let mut all = inner.relays.write();
         while all.len() < relays {
             let homes = Arc::clone(&inner.homes);
-            let relay = RelayHandle::numbered(inner.guild, all.len(), homes);
+            let relay = RelayHandle::numbered(inner.guild, all.len(), homes, inner.options);
             tracing::info!(guild = %inner.guild, relays = all.len() + 1, "another relay");
             start(&all[0], &relay);
             all.push(relay);

@@ -9,26 +9,33 @@
 //!
 //! It belongs to the handle, not to the relay process: when that dies its successor finds the
 //! batch at hand and how far each session is, and goes on there. Entries lie in slices, each
-//! behind a lock of its own, which are walked in parallel; a session stays in its slice, so its
-//! order holds.
+//! behind a lock of its own, which are walked in parallel; a session stays in its slice while one
+//! is, so its order holds. Passive sessions lie in slices of their own: most batches have nothing
+//! for them, and then these are not walked, and their cursors stay behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::UserId;
-use model::event::Encoded;
+use model::event::Latest;
+use model::{GuildId, UserId};
 use otp::{MonitorRef, Pid};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::class::{ClassId, Classes, reaches};
+use super::class::{Apart, ClassId, Classes, Item};
+use super::digest::{Changes, Digest};
 use super::view::View;
 use super::{SESSIONS_PER_SLICE, SessionId, Subscriber};
 use crate::session::outbox::Appended;
 use crate::session::replay::Portion;
 
-/// Slices of a roster: more than cores, so that those who are done early help out.
+/// Slices of the active sessions of a roster, and of the passive ones: more than cores, so that
+/// those who are done early help out.
 pub(super) const SLICES: usize = 16;
+
+/// If more users than one for so many passive sessions are to be asked one by one, all passive
+/// sessions are walked.
+const PASSIVE_APART_SHARE: usize = 4;
 
 /// One session that listens.
 #[derive(Debug)]
@@ -54,13 +61,24 @@ pub(super) struct Slice {
 /// Events on their way to everyone.
 #[derive(Debug)]
 pub(super) struct Batch {
-    events: Vec<Arc<Encoded>>,
-    /// Events of this relay before these.
+    items: Vec<Item>,
+    /// Items of this relay before these.
     first: u64,
     /// By class.
     portions: Vec<Portion>,
     /// Users to be asked one by one.
-    apart: HashSet<UserId>,
+    apart: Apart,
+    /// Whether all passive sessions are to be walked, not only those of users apart.
+    all_passive: bool,
+}
+
+impl Batch {
+    /// Users whose passive sessions are given the batch one by one, because most have no part in
+    /// it.
+    pub(super) fn passive_apart(&self) -> impl Iterator<Item = UserId> {
+        let users = (!self.all_passive).then_some(&self.apart.passive);
+        users.into_iter().flatten().copied()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +90,11 @@ struct Place {
 /// All sessions that listen.
 #[derive(Debug)]
 pub(super) struct Roster {
+    /// [`SLICES`] of active sessions, then as many of passive ones.
     slices: Vec<Arc<Mutex<Slice>>>,
+    passive: usize,
+    /// What the passive sessions are to be told of.
+    changes: Changes,
     by_id: HashMap<SessionId, Place>,
     by_user: HashMap<UserId, SmallVec<[SessionId; 1]>>,
     /// Of the relay process that runs.
@@ -90,7 +112,9 @@ pub(super) struct Roster {
 impl Default for Roster {
     fn default() -> Self {
         Self {
-            slices: (0..SLICES).map(|_| Arc::default()).collect(),
+            slices: (0..2 * SLICES).map(|_| Arc::default()).collect(),
+            passive: 0,
+            changes: Changes::default(),
             by_id: HashMap::new(),
             by_user: HashMap::new(),
             by_monitor: HashMap::new(),
@@ -104,18 +128,17 @@ impl Default for Roster {
 }
 
 impl Entry {
-    /// Gives it what it may have of the events, of which the first is number `first`.
-    fn catch_up(&mut self, events: &[Arc<Encoded>], first: u64) -> Appended {
-        let end = first + events.len() as u64;
-        // It is never behind the batch at hand, and may be ahead of its beginning.
+    /// Gives it what it may have of the items, of which the first is number `first`.
+    fn catch_up(&mut self, items: &[Item], first: u64) -> Appended {
+        let end = first + items.len() as u64;
+        // If it is behind the batch at hand, nothing in between was for it; it may be ahead of its
+        // beginning.
         let had = self.cursor.saturating_sub(first).min(end - first) as usize;
         let then = self.cursor.max(end);
         self.cursor = UNKNOWN;
         let subscriber = &self.subscriber;
-        let mut wanted = events[had..].iter().filter_map(|event| {
-            if !reaches(&event.audience, subscriber.user, &self.view) {
-                return None;
-            }
+        let mut wanted = items[had..].iter().filter_map(|item| {
+            let event = item.event_for(subscriber.user, &self.view, subscriber.passive)?;
             Some((event, event.body_for(subscriber.user, subscriber.intents)?))
         });
         let appended = match wanted.next() {
@@ -137,9 +160,13 @@ impl Entry {
                 ..Appended::default()
             };
         }
-        let apart = !batch.apart.is_empty() && batch.apart.contains(&self.subscriber.user);
-        if self.cursor != batch.first || apart {
-            return self.catch_up(&batch.events, batch.first);
+        let apart = match self.subscriber.passive {
+            true => &batch.apart.passive,
+            false => &batch.apart.active,
+        };
+        let apart = !apart.is_empty() && apart.contains(&self.subscriber.user);
+        if self.cursor > batch.first || apart {
+            return self.catch_up(&batch.items, batch.first);
         }
         self.cursor = UNKNOWN;
         let appended = match batch.portions.get(self.class) {
@@ -148,7 +175,7 @@ impl Entry {
             }
             _ => Appended::default(),
         };
-        self.cursor = batch.first + batch.events.len() as u64;
+        self.cursor = batch.first + batch.items.len() as u64;
         appended
     }
 }
@@ -187,9 +214,23 @@ impl Roster {
         self.classes.len()
     }
 
-    /// The slices, to be walked.
-    pub(super) fn slices(&self) -> Vec<Arc<Mutex<Slice>>> {
-        self.slices.clone()
+    /// How many of its sessions are passive.
+    pub(super) fn passive(&self) -> usize {
+        self.passive
+    }
+
+    /// The slices to be walked for a batch, and how many sessions are in them.
+    pub(super) fn slices(&self, batch: &Batch) -> (Vec<Arc<Mutex<Slice>>>, usize) {
+        match batch.all_passive {
+            true => (self.slices.clone(), self.len()),
+            false => (self.slices[..SLICES].to_vec(), self.len() - self.passive),
+        }
+    }
+
+    /// Gives one session the whole batch.
+    pub(super) fn give_one(&self, id: &SessionId, batch: &Batch) -> Appended {
+        self.entry(id, |entry| entry.give(batch))
+            .unwrap_or_default()
     }
 
     /// Adds a session that is owed the batch being put together from `position` on. One that is
@@ -201,30 +242,42 @@ impl Roster {
         position: usize,
     ) -> bool {
         let replaced = self.remove(&subscriber.id).is_some();
-        let (class, view) = self.classes.enter(view, subscriber.intents);
-        let lengths = self.slices.iter().map(|slice| slice.lock().entries.len());
-        let slice = lengths
-            .enumerate()
-            .min_by_key(|(_, length)| *length)
-            .map_or(0, |(slice, _)| slice);
+        let (class, view) = self
+            .classes
+            .enter(view, subscriber.intents, subscriber.passive);
         let ids = self.by_user.entry(subscriber.user).or_default();
         ids.push(subscriber.id.clone());
-        let id = subscriber.id.clone();
-        let mut entries = self.slices[slice].lock();
-        let index = entries.entries.len();
-        entries.entries.push(Entry {
+        self.put(Entry {
             subscriber,
             class,
             view,
             cursor: self.position + position as u64,
         });
-        drop(entries);
-        self.by_id.insert(id, Place { slice, index });
         replaced
     }
 
-    /// Takes a session out.
-    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Subscriber> {
+    /// Lays an entry into the shortest slice of its kind.
+    fn put(&mut self, entry: Entry) {
+        let passive = entry.subscriber.passive;
+        let kind = usize::from(passive) * SLICES;
+        let lengths = self.slices.iter().map(|slice| slice.lock().entries.len());
+        let slice = lengths
+            .enumerate()
+            .skip(kind)
+            .take(SLICES)
+            .min_by_key(|(_, length)| *length)
+            .map_or(kind, |(slice, _)| slice);
+        self.passive += usize::from(passive);
+        let id = entry.subscriber.id.clone();
+        let mut entries = self.slices[slice].lock();
+        let index = entries.entries.len();
+        entries.entries.push(entry);
+        drop(entries);
+        self.by_id.insert(id, Place { slice, index });
+    }
+
+    /// Takes an entry out of its slice.
+    fn take(&mut self, id: &SessionId) -> Option<Entry> {
         let Place { slice, index } = self.by_id.remove(id)?;
         let mut slice = self.slices[slice].lock();
         let entry = slice.entries.swap_remove(index);
@@ -234,6 +287,13 @@ impl Roster {
             place.index = index;
         }
         drop(slice);
+        self.passive -= usize::from(entry.subscriber.passive);
+        Some(entry)
+    }
+
+    /// Takes a session out.
+    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Subscriber> {
+        let entry = self.take(id)?;
         self.classes.leave(entry.class);
         let user = entry.subscriber.user;
         if let Some(ids) = self.by_user.get_mut(&user) {
@@ -296,7 +356,7 @@ impl Roster {
     }
 
     /// Gives one session what there is of the batch being put together.
-    pub(super) fn catch_up_one(&mut self, id: &SessionId, batch: &[Arc<Encoded>]) -> Appended {
+    pub(super) fn catch_up_one(&mut self, id: &SessionId, batch: &[Item]) -> Appended {
         let first = self.position;
         self.entry(id, |entry| entry.catch_up(batch, first))
             .unwrap_or_default()
@@ -304,12 +364,17 @@ impl Roster {
 
     /// Changes what a session may see from here on.
     pub(super) fn set_view(&mut self, id: &SessionId, view: &Arc<View>) {
-        let Some((old, intents)) = self.entry(id, |entry| (entry.class, entry.subscriber.intents))
-        else {
+        let now = |entry: &mut Entry| {
+            let Subscriber {
+                intents, passive, ..
+            } = entry.subscriber;
+            (entry.class, intents, passive)
+        };
+        let Some((old, intents, passive)) = self.entry(id, now) else {
             return;
         };
         // First in, then out: a class of one keeps its pages if nothing changes.
-        let (class, view) = self.classes.enter(view, intents);
+        let (class, view) = self.classes.enter(view, intents, passive);
         self.classes.leave(old);
         self.entry(id, |entry| {
             entry.class = class;
@@ -317,17 +382,60 @@ impl Roster {
         });
     }
 
+    /// Whether a session is passive.
+    pub(super) fn is_passive(&self, id: &SessionId) -> bool {
+        self.entry(id, |entry| entry.subscriber.passive)
+            .unwrap_or(false)
+    }
+
+    /// A passive session becomes active; what it is still to be told of, if anything. It has to be
+    /// caught up before.
+    pub(super) fn activate(&mut self, guild: GuildId, id: &SessionId) -> Option<Appended> {
+        let mut entry = self.take(id)?;
+        entry.subscriber.passive = false;
+        let (user, intents) = (entry.subscriber.user, entry.subscriber.intents);
+        let (class, view) = self.classes.enter(&entry.view, intents, false);
+        self.classes.leave(entry.class);
+        (entry.class, entry.view) = (class, view);
+        let due = self.changes.seen_by(guild, &entry.view);
+        let outbox = Arc::clone(&entry.subscriber.outbox);
+        self.put(entry);
+        let due = due?;
+        let body = due.body_for(user, intents)?;
+        Some(outbox.append_many([(&due, body)]))
+    }
+
+    /// A channel has moved, of which passive sessions are told later. `false` when there is no room
+    /// to remember it: make a digest.
+    pub(super) fn note(&mut self, latest: &Latest) -> bool {
+        self.passive == 0 || self.changes.note(latest)
+    }
+
+    /// What the passive sessions are to be told of by now, if anything.
+    pub(super) fn digest(&mut self, guild: GuildId) -> Option<Digest> {
+        let changes = std::mem::take(&mut self.changes);
+        changes.digest(guild, self.classes.passive_views())
+    }
+
+    /// Whether passive sessions are to be told something.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// The batch is complete: what everyone is to be given. Until [`Roster::delivered`] it is what
     /// a successor begins with.
-    pub(super) fn prepare(&mut self, events: Vec<Arc<Encoded>>) -> Arc<Batch> {
-        let (portions, apart) = self.classes.prepare(&events);
+    pub(super) fn prepare(&mut self, items: Vec<Item>) -> Arc<Batch> {
+        let (portions, apart) = self.classes.prepare(&items);
+        let many = apart.passive.len() > self.passive / PASSIVE_APART_SHARE;
+        let all_passive = self.passive > 0 && (many || self.classes.concerns_passive(&portions));
         let batch = Arc::new(Batch {
             first: self.position,
             portions,
             apart,
-            events,
+            all_passive,
+            items,
         });
-        self.position += batch.events.len() as u64;
+        self.position += batch.items.len() as u64;
         self.delivering = Some(Arc::clone(&batch));
         batch
     }

@@ -17,6 +17,8 @@ use super::*;
 use crate::session::recorder::Recorder;
 use crate::session::replay::ReplayLimits;
 
+mod replay_memory;
+
 pub(super) const GUILD: GuildId = Id::new(1);
 
 struct Fixture {
@@ -45,6 +47,7 @@ impl Listener {
                 pid,
                 user,
                 intents,
+                passive: false,
                 outbox,
             },
             recorder,
@@ -52,10 +55,18 @@ impl Listener {
     }
 
     pub(super) fn subscribe(&self, channels: &[u64]) -> Order {
+        self.subscribe_as(channels, false)
+    }
+
+    fn subscribe_as(&self, channels: &[u64], passive: bool) -> Order {
         Order::Subscribe {
-            subscriber: self.subscriber.clone(),
+            subscriber: Subscriber {
+                passive,
+                ..self.subscriber.clone()
+            },
             view: view(channels),
             snapshot: Vec::new(),
+            coming: None,
         }
     }
 
@@ -101,8 +112,11 @@ fn in_channel(id: u64, data: &str) -> Order {
 
 impl Fixture {
     async fn new() -> Self {
+        Self::with(RelayHandle::new(GUILD)).await
+    }
+
+    async fn with(handle: RelayHandle) -> Self {
         let node = Node::new("test");
-        let handle = RelayHandle::new(GUILD);
         let relay = otp::start::<Relay>(&node, handle.args(), handle.options())
             .await
             .unwrap();
@@ -172,6 +186,7 @@ async fn the_snapshot_comes_first_and_earlier_events_do_not_come() {
                 Audience::Channel(channel(99)),
                 "snapshot",
             )],
+            coming: None,
         },
         in_channel(7, "after"),
     ]);
@@ -207,6 +222,7 @@ async fn intents_and_content_are_respected() {
         subscriber: listener.subscriber.clone(),
         view: view(&[]),
         snapshot: vec![Arc::new(snapshot.clone())],
+        coming: None,
     };
     it.handle.deliver(vec![
         subscribe(&author),
@@ -441,7 +457,10 @@ async fn a_relay_that_lost_orders_ends() {
 enum Step {
     Publish(Option<u64>),
     To(u64),
-    Subscribe(usize, Vec<u64>),
+    Subscribe(usize, Vec<u64>, bool),
+    Activate(usize),
+    /// A message in a channel: passive sessions of this user get it only.
+    Post(u64, u64),
     Unsubscribe(usize),
     View(u64, Vec<u64>),
     Remove(u64),
@@ -453,7 +472,9 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
     let step = prop_oneof![
         6 => prop::option::of(1..4u64).prop_map(Step::Publish),
         1 => (1..4u64).prop_map(Step::To),
-        3 => (0..SESSIONS, channels()).prop_map(|(session, channels)| Step::Subscribe(session, channels)),
+        3 => (0..SESSIONS, channels(), any::<bool>()).prop_map(|(session, channels, passive)| Step::Subscribe(session, channels, passive)),
+        2 => (0..SESSIONS).prop_map(Step::Activate),
+        4 => (1..4u64, 1..4u64).prop_map(|(place, named)| Step::Post(place, named)),
         1 => (0..SESSIONS).prop_map(Step::Unsubscribe),
         2 => (1..4u64, channels()).prop_map(|(user, channels)| Step::View(user, channels)),
         1 => (1..4u64).prop_map(Step::Remove),
@@ -461,6 +482,8 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
     ];
     prop::collection::vec(prop::collection::vec(step, 1..12), 1..8)
 }
+
+mod passive;
 
 const SESSIONS: usize = 6;
 
@@ -482,6 +505,7 @@ proptest! {
                 (0..SESSIONS).map(|n| it.listener(&format!("{n}"), user_of(n))).collect();
             let mut expected: Vec<Vec<String>> = vec![Vec::new(); SESSIONS];
             let mut here: HashMap<usize, HashSet<u64>> = HashMap::new();
+            let mut passive: HashSet<usize> = HashSet::new();
             let mut number = 0;
             for batch in batches {
                 let mut orders = Vec::new();
@@ -506,9 +530,29 @@ proptest! {
                             }
                             orders.push(publish(Audience::Users(Arc::new([user(id)])), &data));
                         }
-                        Step::Subscribe(session, channels) => {
-                            orders.push(listeners[session].subscribe(&channels));
+                        Step::Subscribe(session, channels, is_passive) => {
+                            orders.push(listeners[session].subscribe_as(&channels, is_passive));
                             here.insert(session, channels.into_iter().collect());
+                            if is_passive {
+                                passive.insert(session);
+                            } else {
+                                passive.remove(&session);
+                            }
+                        }
+                        Step::Activate(session) => {
+                            orders.push(Order::Activate(session.to_string().into()));
+                            passive.remove(&session);
+                        }
+                        Step::Post(place, named) => {
+                            for (session, view) in &here {
+                                let gets = !passive.contains(session) || user_of(*session) == named;
+                                if gets && view.contains(&place) {
+                                    expected[*session].push(data.clone());
+                                }
+                            }
+                            let event = event("TEST", Audience::Channel(channel(place)), &data);
+                            let event = Encoded::clone(&event).passive_for([user(named)]);
+                            orders.push(Order::Publish(Arc::new(event)));
                         }
                         Step::Unsubscribe(session) => {
                             orders.push(Order::Unsubscribe(session.to_string().into()));

@@ -17,6 +17,8 @@ use std::time::Duration;
 use model::GuildId;
 use otp::{MonitorRef, Pid};
 
+use super::interest::ListRanges;
+
 /// First wait before a guild that could not be reached is asked again; doubled each time.
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(250);
 
@@ -37,6 +39,27 @@ struct Membership {
     rejoined: bool,
     /// Failures in a row.
     failures: u32,
+    interest: Interest,
+}
+
+/// What the client wants of a guild.
+#[derive(Debug, Default)]
+struct Interest {
+    /// It shows something of the guild: the session must not be passive there.
+    active: bool,
+    /// The guild has been told so for this subscription.
+    told: bool,
+    /// Parts of member lists the guild has not been told of.
+    watch: Option<ListRanges>,
+}
+
+/// What a guild is to be told of the client's interest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tell {
+    /// The session must not be passive any more.
+    pub(super) activate: bool,
+    /// It watches these parts of member lists from now on.
+    pub(super) watch: Option<ListRanges>,
 }
 
 /// What the session has to do about a guild.
@@ -66,6 +89,47 @@ impl Guilds {
     /// The guild a monitor was for.
     pub(super) fn watched(&self, monitor: MonitorRef) -> Option<GuildId> {
         self.by_monitor.get(&monitor).copied()
+    }
+
+    /// The client shows something of a guild, and (`Some`) these parts of its member lists instead
+    /// of those before. Guilds the session does not have are left out.
+    pub(super) fn interested(&mut self, guild: GuildId, watch: Option<ListRanges>) {
+        if let Some(Membership { interest, .. }) = self.by_id.get_mut(&guild) {
+            interest.active = true;
+            interest.watch = watch.or(interest.watch.take());
+        }
+    }
+
+    /// Whether the client shows something of a guild.
+    pub(super) fn is_active(&self, guild: GuildId) -> bool {
+        let membership = self.by_id.get(&guild);
+        membership.is_some_and(|membership| membership.interest.active)
+    }
+
+    /// What the guild is to be told now: nothing before the relay serves the session, so that it
+    /// comes after GUILD_CREATE.
+    pub(super) fn tell(&mut self, guild: GuildId) -> Tell {
+        match self.by_id.get_mut(&guild) {
+            Some(membership) if membership.subscribed => {
+                let Interest {
+                    active,
+                    told,
+                    watch,
+                } = &mut membership.interest;
+                Tell {
+                    activate: *active && !std::mem::replace(told, *active),
+                    watch: watch.take(),
+                }
+            }
+            _ => Tell::default(),
+        }
+    }
+
+    /// The guild could not be told that the session must not be passive.
+    pub(super) fn not_told(&mut self, guild: GuildId) {
+        if let Some(membership) = self.by_id.get_mut(&guild) {
+            membership.interest.told = false;
+        }
     }
 
     /// A subscription is being asked for.
@@ -119,6 +183,7 @@ impl Guilds {
     pub(super) fn left(&mut self, guild: GuildId) -> Then {
         if let Some(membership) = self.by_id.get_mut(&guild) {
             membership.subscribed = false;
+            membership.interest.told = false;
         }
         self.settle(guild)
     }
@@ -217,6 +282,33 @@ mod tests {
         guilds.joined(GUILD);
         assert_eq!(guilds.ids().count(), 1);
         assert_eq!(guilds.left(GUILD), Then::Forget(None));
+    }
+
+    #[test]
+    fn interest_waits_until_the_guild_is_there_and_is_told_once() {
+        let channels = |id| Some(vec![(Id::new(id), vec![(0, 99)])]);
+        let mut guilds = Guilds::default();
+        guilds.interested(GUILD, channels(1));
+        assert!(!guilds.is_active(GUILD), "it does not have the guild");
+        guilds.asked(GUILD);
+        guilds.interested(GUILD, channels(2));
+        guilds.interested(GUILD, channels(3));
+        guilds.interested(GUILD, None);
+        assert!(guilds.is_active(GUILD));
+        assert_eq!(guilds.tell(GUILD), Tell::default(), "it is on its way");
+        guilds.joined(GUILD);
+        let all = Tell {
+            activate: true,
+            watch: channels(3),
+        };
+        assert_eq!(guilds.tell(GUILD), all);
+        assert_eq!(guilds.tell(GUILD), Tell::default());
+        guilds.not_told(GUILD);
+        assert!(guilds.tell(GUILD).activate);
+        guilds.left(GUILD);
+        guilds.asked(GUILD);
+        guilds.joined(GUILD);
+        assert_eq!(guilds.tell(GUILD), Tell::default(), "a new membership");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use model::intents::Intents;
 use model::presence::Presence;
 use model::user::Account;
 use model::{GuildId, UserId};
-use otp::{ServerRef, SupervisorError};
+use otp::{CallError, ServerRef, SupervisorError};
 
 use super::outbox::{Outbox, ResumeError};
 use super::transport::{Close, Transport};
@@ -149,8 +149,11 @@ pub async fn resume(
             from,
         })
         .await
-        // A session that does not answer is over or about to be: the client logs in again.
-        .unwrap_or(Err(ResumeError::Unknown))?;
+        .unwrap_or_else(|error| match error {
+            CallError::Timeout | CallError::Overloaded => Err(ResumeError::Busy),
+            // It is over or about to be: the client logs in again.
+            _ => Err(ResumeError::Unknown),
+        })?;
     Ok(Attached {
         chat: chat.clone(),
         session,
@@ -217,6 +220,10 @@ impl Attached {
     /// [`crate::presence::limit::UPDATES_MAX`] changes count at once, of the rest the last one.
     pub fn set_presence(&self, presence: Presence) {
         self.session.cast(Message::SetPresence(presence));
+    }
+
+    pub(super) fn tell(&self, message: Message) {
+        self.session.cast(message);
     }
 
     /// The client closed the connection for good (close code 1000 or 1001): the session is over

@@ -16,6 +16,7 @@ use super::login::{Attached, on_shard};
 use super::ready::own;
 use crate::guild;
 use crate::guild::command::{Actor, MembersFound, MembersRequest};
+use crate::guild::state::{presence_of, shown};
 
 /// Most members in one GUILD_MEMBERS_CHUNK.
 pub const CHUNK_MEMBERS_MAX: usize = 1_000;
@@ -39,7 +40,7 @@ struct Chunk<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_found: Option<&'a [UserId]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presences: Option<Vec<&'a PresenceUpdate>>,
+    presences: Option<Vec<PresenceUpdate>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
 }
@@ -60,7 +61,7 @@ impl Attached {
             return;
         }
         let nonce = nonce.filter(|nonce| nonce.len() <= NONCE_BYTES_MAX);
-        let mut request = bounded(request);
+        let request = bounded(request);
         if self.is_bot() && asks_for_all(&request) {
             if !self.intents.contains(Intents::GUILD_MEMBERS) {
                 tracing::debug!(user = %self.user, %guild, "all members need the GUILD_MEMBERS intent");
@@ -74,16 +75,27 @@ impl Attached {
             }
         }
         let blind = request.presences && !self.intents.contains(Intents::GUILD_PRESENCES);
-        request.presences &= !blind;
+        let wants_presences = request.presences;
         match guild::request_members(&self.chat, Actor::User(self.user), guild, request).await {
-            Ok(mut found) => {
-                if blind {
-                    found.presences = Some(Vec::new());
-                }
-                let chunks = chunks(guild, &found, nonce.as_deref());
-                // One after the other: a large guild must not hold the outbox's lock for long.
-                for chunk in &chunks {
-                    self.outbox.append(chunk);
+            Ok(found) => {
+                let presence = |user| {
+                    let (presence, client_status) = self.chat.presences().of(user)?;
+                    let shown = (shown(presence)?, client_status);
+                    Some(presence_of(guild, user, Some(shown)))
+                };
+                let presences = match (wants_presences, blind) {
+                    (false, _) => Presences::Unasked,
+                    (true, true) => Presences::Hidden,
+                    (true, false) => Presences::Of(&presence),
+                };
+                // One after the other, made as it is sent: of a large guild all of them would be
+                // hundreds of megabytes.
+                for index in 0..chunk_count(&found) {
+                    let chunk = chunk(guild, &found, &presences, nonce.as_deref(), index);
+                    if self.outbox.append(&chunk).closed {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
             }
             Err(error) => tracing::debug!(user = %self.user, %guild, %error, "members not sent"),
@@ -110,36 +122,55 @@ fn bounded(mut request: MembersRequest) -> MembersRequest {
     request
 }
 
-/// The members in chunks; an empty answer is one empty chunk. Ids that are no members are named in
-/// the first, presences go with their members.
-fn chunks(guild: GuildId, found: &MembersFound, nonce: Option<&str>) -> Vec<Arc<Encoded>> {
-    let chunk_count = found.members.len().div_ceil(CHUNK_MEMBERS_MAX).max(1);
-    let chunk = |chunk_index: usize| {
-        let start = chunk_index * CHUNK_MEMBERS_MAX;
-        let end = found.members.len().min(start + CHUNK_MEMBERS_MAX);
-        let members = &found.members[start..end];
-        let presences = found.presences.as_ref().map(|presences| {
-            let ids: std::collections::HashSet<UserId> =
-                members.iter().map(|member| member.user.id).collect();
-            presences
-                .iter()
-                .filter(|presence| ids.contains(&presence.user.id))
-                .collect()
-        });
-        let not_found =
-            (chunk_index == 0 && !found.not_found.is_empty()).then_some(&*found.not_found);
-        let data = Chunk {
-            guild_id: guild,
-            members,
-            chunk_index,
-            chunk_count,
-            not_found,
-            presences,
-            nonce,
-        };
-        own("GUILD_MEMBERS_CHUNK", Intents::NONE, &data)
+/// Where presences of members come from.
+enum Presences<'a> {
+    /// Nobody asked for them.
+    Unasked,
+    /// The session may not see them.
+    Hidden,
+    /// From here; `None` = offline, left out.
+    Of(&'a (dyn Fn(UserId) -> Option<PresenceUpdate> + Sync)),
+}
+
+/// How many chunks the members make; an empty answer is one empty chunk.
+fn chunk_count(found: &MembersFound) -> usize {
+    found.members.len().div_ceil(CHUNK_MEMBERS_MAX).max(1)
+}
+
+/// One chunk. Ids that are no members are named in the first, presences go with their members.
+fn chunk(
+    guild: GuildId,
+    found: &MembersFound,
+    presences: &Presences<'_>,
+    nonce: Option<&str>,
+    chunk_index: usize,
+) -> Arc<Encoded> {
+    let start = chunk_index * CHUNK_MEMBERS_MAX;
+    let end = found.members.len().min(start + CHUNK_MEMBERS_MAX);
+    let rows = &found.members[start..end];
+    let members: Vec<Member> = rows
+        .iter()
+        .map(|row| row.member(|id| found.roles.contains(id)))
+        .collect();
+    let presences = match presences {
+        Presences::Unasked => None,
+        Presences::Hidden => Some(Vec::new()),
+        Presences::Of(of) => {
+            let users = rows.iter().map(|row| row.record.user_id);
+            Some(users.filter_map(of).collect())
+        }
     };
-    (0..chunk_count).map(chunk).collect()
+    let not_found = (chunk_index == 0 && !found.not_found.is_empty()).then_some(&*found.not_found);
+    let data = Chunk {
+        guild_id: guild,
+        members: &members,
+        chunk_index,
+        chunk_count: chunk_count(found),
+        not_found,
+        presences,
+        nonce,
+    };
+    own("GUILD_MEMBERS_CHUNK", Intents::NONE, &data)
 }
 
 /// RATE_LIMITED (Discord docs, Gateway Events, "Rate Limited").
@@ -159,6 +190,7 @@ fn rate_limited(guild: GuildId, nonce: Option<&str>, wait: Duration) -> Arc<Enco
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guild::members::Row;
     use model::Id;
     use model::member::MemberRecord;
     use model::user::User;
@@ -171,12 +203,45 @@ mod tests {
     fn found(members: u64) -> MembersFound {
         let member = |id: u64| {
             let user = User::new(Id::new(id), "u", false);
-            MemberRecord::new(Id::new(1), user.id, model::time::from_unix_ms(0)).with_user(&user)
+            let epoch = model::time::from_unix_ms(0);
+            let mut record = MemberRecord::new(Id::new(1), user.id, epoch);
+            record.roles = vec![Id::new(7), Id::new(8)];
+            Arc::new(Row { record, user })
         };
         MembersFound {
             members: (1..=members).map(member).collect(),
-            ..MembersFound::default()
+            not_found: Vec::new(),
+            roles: Arc::new([Id::new(8)].into()),
         }
+    }
+
+    fn chunks(guild: GuildId, found: &MembersFound, nonce: Option<&str>) -> Vec<Arc<Encoded>> {
+        let one = |index| chunk(guild, found, &Presences::Unasked, nonce, index);
+        (0..chunk_count(found)).map(one).collect()
+    }
+
+    #[test]
+    fn roles_that_are_gone_are_not_shown() {
+        let chunks = chunks(Id::new(1), &found(1), None);
+        assert_eq!(body(&chunks[0])["members"][0]["roles"], json!(["8"]));
+    }
+
+    #[test]
+    fn presences_go_with_their_members() {
+        let found = found(1_500);
+        let there = |user: UserId| {
+            let there = user.get() == 1 || user.get() == 1_200;
+            there.then(|| presence_of(Id::new(1), user, None))
+        };
+        let named = |index: usize, presences: &Presences<'_>| {
+            let chunk = body(&chunk(Id::new(1), &found, presences, None, index));
+            let presences = chunk["presences"].as_array().cloned().unwrap_or_default();
+            let id = |one: &serde_json::Value| one["user"]["id"].as_str().map(str::to_owned);
+            presences.iter().filter_map(id).collect::<Vec<_>>()
+        };
+        assert_eq!(named(0, &Presences::Of(&there)), ["1"]);
+        assert_eq!(named(1, &Presences::Of(&there)), ["1200"]);
+        assert!(named(0, &Presences::Hidden).is_empty());
     }
 
     #[test]

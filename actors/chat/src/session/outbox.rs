@@ -15,6 +15,11 @@
 //!     └── detach, Sent::Closed, Sent::Overrun ──────────────────────┘     any ─close─▶ Closed
 //! ```
 //!
+//! While events wait for a reader that is behind, or for RESUME, typing is not taken on any more
+//! from [`TYPING_WAITING_MAX`] on, presence from [`PRESENCE_WAITING_MAX`] on (both at half the ring
+//! if that is less): they are not numbered, so nothing is missing. Everything else is kept; a reader
+//! that falls behind by more than the ring is told so.
+//!
 //! Made and owned by the session process ([`super::Session`]), which is told by [`Notice`] when the
 //! connection goes; shared with relays. At the bounds of the ring the oldest events go: a client
 //! that needs them is told so with op 9, `d: false`, never left with a silent gap (Discord docs,
@@ -23,8 +28,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use metrics::Gauge;
-use model::event::{Encoded, write_head};
+use metrics::{Gauge, counter};
+use model::event::{Class, Encoded, write_head};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -33,6 +38,14 @@ use super::transport::{Close, Head, Sent, Transport};
 
 /// Most dispatches handed to a transport at once while a replay is sent.
 pub const REPLAY_STEP: usize = 256;
+
+/// Events waiting in a session's outbox from which on typing is shed. Counter
+/// `guildhall_outbox_shed_total{class}`.
+pub const TYPING_WAITING_MAX: usize = 64;
+
+/// Events waiting in a session's outbox from which on presence is shed too. Counter
+/// `guildhall_outbox_shed_total{class}`.
+pub const PRESENCE_WAITING_MAX: usize = 1_024;
 
 /// Change of the kept bytes that is reported to the gauge; smaller ones wait for the next.
 const REPORT_BYTES: i64 = 4 * 1024;
@@ -55,6 +68,10 @@ pub enum ResumeError {
     /// There is no such session, or not all it missed is still here: answer op 9 with `d: false`.
     #[error("the session cannot be resumed")]
     Unknown,
+    /// The session did not answer in time; it may have been resumed all the same. Answer op 7: the
+    /// client comes back for it.
+    #[error("the session has no time")]
+    Busy,
     /// The client claims events it was never sent: close with 4007.
     #[error("the sequence number is above the last one sent")]
     InvalidSequence,
@@ -75,6 +92,8 @@ pub struct Appended {
 pub struct Outbox {
     owner: OnceLock<Box<dyn Fn(Notice) + Send + Sync>>,
     kept_bytes: Gauge,
+    /// From [`TYPING_WAITING_MAX`] and [`PRESENCE_WAITING_MAX`].
+    shed_from: [usize; 2],
     inner: Mutex<Inner>,
 }
 
@@ -117,6 +136,8 @@ impl Outbox {
         Self {
             owner: OnceLock::new(),
             kept_bytes,
+            shed_from: [TYPING_WAITING_MAX, PRESENCE_WAITING_MAX]
+                .map(|it| it.min(limits.events / 2)),
             inner: Mutex::new(Inner {
                 replay: Replay::new(limits),
                 generation: 0,
@@ -159,8 +180,18 @@ impl Outbox {
                 ..Appended::default()
             };
         }
+        // Pages hold all of it: who gets less gets it piece by piece.
+        let live = matches!(inner.state, State::Live { .. });
+        let waiting = inner.waiting() + portion.events.len();
+        if !live && portion.cheap && waiting > self.shed_from[0] {
+            let events = portion
+                .events
+                .iter()
+                .map(|kept| (kept.event(), kept.body()));
+            return self.append_locked(&mut inner, events);
+        }
         let mut payloads: SmallVec<[(Head, &Bytes); 2]> = SmallVec::new();
-        if matches!(inner.state, State::Live { .. }) {
+        if live {
             let numbers = inner.replay.last() + 1..;
             payloads.extend(numbers.zip(&portion.events).map(payload));
         }
@@ -182,12 +213,17 @@ impl Outbox {
         let live = matches!(inner.state, State::Live { .. });
         let mut appended = Appended::default();
         let mut payloads: SmallVec<[(Head, &Bytes); 2]> = SmallVec::new();
+        let mut waiting = inner.waiting();
         for (event, body) in events {
+            if !live && self.sheds(event.class, waiting) {
+                continue;
+            }
+            waiting += 1;
             inner.replay.push(Kept::new(event, body));
             appended.events += 1;
-            appended.bytes += body.len() as u64;
+            appended.bytes += (event.lead.len() + body.len()) as u64;
             if live {
-                payloads.push((head(event.name, inner.replay.last()), body));
+                payloads.push((head(event, inner.replay.last()), body));
             }
         }
         if appended.events > 0 {
@@ -195,6 +231,20 @@ impl Outbox {
             self.report(inner);
         }
         appended
+    }
+
+    /// Whether an event of this class is worth nothing behind so many others; counts it then.
+    fn sheds(&self, class: Class, waiting: usize) -> bool {
+        let (from, name) = match class {
+            Class::Typing => (self.shed_from[0], "typing"),
+            Class::Presence => (self.shed_from[1], "presence"),
+            Class::Durable => return false,
+        };
+        if waiting < from {
+            return false;
+        }
+        counter!("guildhall_outbox_shed_total", "class" => name).increment(1);
+        true
     }
 
     /// Sends one event as it is; see [`Outbox::append_many`].
@@ -311,6 +361,12 @@ impl Outbox {
         self.inner.lock().replay.last()
     }
 
+    /// Bytes of memory of what is kept: of this session alone, and by page, with the events on it.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> (usize, std::collections::HashMap<usize, usize>) {
+        self.inner.lock().replay.memory()
+    }
+
     /// The connection in use, counted from 1, and whether there is one now.
     pub fn connection(&self) -> (u64, bool) {
         let inner = self.inner.lock();
@@ -424,6 +480,17 @@ impl Inner {
         }
     }
 
+    /// Events the client was not given yet.
+    fn waiting(&self) -> usize {
+        let last = self.replay.last();
+        let waiting = match &self.state {
+            State::Holding { next, .. } => last + 1 - next,
+            State::Parked { sent } => last - sent,
+            State::Live { .. } | State::Lost | State::Closed => 0,
+        };
+        usize::try_from(waiting).unwrap_or(usize::MAX)
+    }
+
     /// The next dispatches from the ring, at most [`REPLAY_STEP`].
     fn step(&self, next: u64) -> Vec<(Head, &Bytes)> {
         let kept = self.replay.from(next).take(REPLAY_STEP);
@@ -431,14 +498,15 @@ impl Inner {
     }
 }
 
-fn head(name: &str, number: u64) -> Head {
+fn head(event: &Encoded, number: u64) -> Head {
     let mut head = Head::new();
-    write_head(&mut head, name, number);
+    write_head(&mut head, event.name, number);
+    head.extend_from_slice(&event.lead);
     head
 }
 
 fn payload((number, kept): (u64, &Kept)) -> (Head, &Bytes) {
-    (head(kept.name(), number), kept.body())
+    (head(kept.event(), number), kept.body())
 }
 
 #[cfg(test)]

@@ -62,9 +62,22 @@ impl Kept {
         }
     }
 
-    /// The event's name.
-    pub(crate) fn name(&self) -> &'static str {
-        self.event.name
+    /// The event.
+    pub(crate) fn event(&self) -> &Arc<Encoded> {
+        &self.event
+    }
+
+    /// Bytes of memory of the event.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        let redacted = self.event.redacted.as_ref().map_or(0, Bytes::len);
+        // The counts of the pointer come on top.
+        size_of::<Encoded>() + 16 + self.event.lead.len() + self.event.body.len() + redacted
+    }
+
+    /// Bytes it counts for.
+    pub(crate) fn bytes(&self) -> usize {
+        self.event.lead.len() + self.body().len()
     }
 
     /// The bytes as the sessions were sent them.
@@ -82,6 +95,8 @@ pub(crate) struct Portion {
     pub(crate) events: Vec<Kept>,
     /// The same events on the class's pages; empty when the class is too small to have any.
     pub(crate) runs: SmallVec<[Run; 1]>,
+    /// Whether some of it may be shed.
+    pub(crate) cheap: bool,
     /// Bytes of the bodies.
     pub(crate) bytes: usize,
 }
@@ -149,9 +164,23 @@ impl Replay {
         self.bytes
     }
 
+    /// Bytes of memory: of the ring with the events for this session alone, and by page.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> (usize, std::collections::HashMap<usize, usize>) {
+        let mut own = self.pieces.capacity() * size_of::<Piece>();
+        let mut pages = std::collections::HashMap::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::One(kept) => own += kept.memory(),
+                Piece::Run(run) => drop(pages.insert(run.page_address(), run.page_memory())),
+            }
+        }
+        (own, pages)
+    }
+
     /// Numbers and keeps an event; drops the oldest ones while over the limits.
     pub(crate) fn push(&mut self, kept: Kept) {
-        self.bytes += kept.body().len();
+        self.bytes += kept.bytes();
         self.pieces.push_back(Piece::One(kept));
         self.pushed(1);
     }
@@ -226,7 +255,7 @@ impl Replay {
                 bytes
             }
             Piece::One(kept) => {
-                let bytes = kept.body().len();
+                let bytes = kept.bytes();
                 self.pieces.pop_front();
                 bytes
             }
@@ -374,7 +403,7 @@ mod tests {
                         model.extend(events.iter().map(|kept| kept.body().clone()));
                         let bytes = events.iter().map(|kept| kept.body().len()).sum();
                         let runs = if paged { writer.write(&events) } else { SmallVec::new() };
-                        replay.push_portion(&Portion { events, runs, bytes });
+                        replay.push_portion(&Portion { events, runs, cheap: false, bytes });
                         last += count as u64;
                     }
                 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use model::event::HEAD_MAX;
 use smallvec::SmallVec;
 
-/// Head of one dispatch: `{"t":…,"s":…,"op":0,"d":`, see [`model::event::write_head`].
+/// Head of one dispatch: `{"t":…,"s":…,"op":0,"d":`, see [`model::event::write_head`], and the
+/// event's [`model::event::Encoded::lead`].
 pub type Head = SmallVec<[u8; HEAD_MAX]>;
 
 /// What became of dispatches handed to a transport.

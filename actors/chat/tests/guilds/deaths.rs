@@ -87,6 +87,63 @@ async fn a_lane_that_dies_invalidates_the_sessions_honestly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_are_read_from_the_store_once_however_often_the_guild_dies() {
+    let world = World::new().await;
+    let (_attached, recorder) = world.enter(&world.member).await;
+    let members = || guild::members(&world.chat, Actor::System, world.guild, None, 10);
+    let before = members().await.unwrap();
+    assert_eq!((before.len(), world.store.member_pages()), (2, 1));
+    for _ in 0..3 {
+        world.kill("guild").await;
+        assert_eq!(members().await.unwrap(), before);
+    }
+    assert_eq!(world.store.member_pages(), 1, "they are in the table");
+    world.kill("keeper").await;
+    assert_eq!(members().await.unwrap(), before);
+    assert_eq!(world.store.member_pages(), 2, "the table is filled anew");
+    // What is on its way when the guild dies is in the table when it is back.
+    let third = accounts::create_user(&world.chat, "third").await.unwrap();
+    world.store.hold();
+    let added = {
+        let (chat, guild, user) = (world.chat.clone(), world.guild, third.user.id);
+        tokio::spawn(async move { guild::add_member(&chat, Actor::System, guild, user).await })
+    };
+    eventually!(world.store.held() == 1);
+    assert_eq!(members().await.unwrap(), before, "it is not durable yet");
+    world.kill("guild").await;
+    world.store.release().await;
+    added.await.unwrap().unwrap();
+    assert_eq!(members().await.unwrap().len(), 3);
+    assert_eq!(world.store.member_pages(), 2);
+    assert!(recorder.closes().is_empty(), "no session noticed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_does_not_become_durable_is_none() {
+    let world = World::new().await;
+    let third = accounts::create_user(&world.chat, "third").await.unwrap();
+    let add = || guild::add_member(&world.chat, Actor::System, world.guild, third.user.id);
+    let members = || guild::members(&world.chat, Actor::System, world.guild, None, 10);
+    assert_eq!(members().await.unwrap().len(), 2);
+    world
+        .store
+        .fail_with(Some(storage::StoreError::NotApplied("test".to_owned())));
+    assert_eq!(add().await.unwrap_err(), ChatError::Unavailable);
+    let kicked = guild::kick(
+        &world.chat,
+        Actor::System,
+        world.guild,
+        world.member.user.id,
+    )
+    .await;
+    assert_eq!(kicked, Err(ChatError::Unavailable));
+    world.store.fail_with(None);
+    assert_eq!(members().await.unwrap().len(), 2);
+    add().await.unwrap();
+    assert_eq!(members().await.unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nonce_is_good_across_the_death_of_the_guild() {
     let world = World::new().await;
     let (_attached, recorder) = world.enter(&world.member).await;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
+use model::member::MemberRecord;
 use model::message::MessageRecord;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 use parking_lot::Mutex;
 use storage::engine::memory::MemoryStore;
@@ -28,6 +29,7 @@ struct State {
     held: Option<Vec<Held>>,
     commits: usize,
     unreadable: bool,
+    member_pages: usize,
 }
 
 impl Faulty {
@@ -58,6 +60,11 @@ impl Faulty {
     /// How many commits were asked for.
     pub(crate) fn commits(&self) -> usize {
         self.state.lock().commits
+    }
+
+    /// How often members of a guild were read.
+    pub(crate) fn member_pages(&self) -> usize {
+        self.state.lock().member_pages
     }
 
     /// Applies what was held back, in order, and holds nothing back any more.
@@ -106,6 +113,23 @@ impl Store for Faulty {
             return Err(StoreError::Busy);
         }
         self.inner.guild(guild).await
+    }
+
+    async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
+        if self.state.lock().unreadable {
+            return Err(StoreError::Busy);
+        }
+        self.inner.guild_without_members(guild).await
+    }
+
+    async fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, User)>> {
+        self.state.lock().member_pages += 1;
+        self.inner.members(guild, after, limit).await
     }
 
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {

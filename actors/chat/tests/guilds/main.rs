@@ -10,4 +10,5 @@ mod faulty;
 mod deaths;
 mod stores;
 mod members;
+mod fence;
 mod message_races;

@@ -29,10 +29,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(ChatConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: ChatConfig) -> Self {
         let store = Faulty::new();
         let data = DataService::new(store.clone());
         let node = Node::new("guilds");
-        let chat = Chat::start(node, data, BlobStore::memory(), ChatConfig::default())
+        let chat = Chat::start(node, data, BlobStore::memory(), config)
             .await
             .unwrap();
         let owner = accounts::create_bot(&chat, "owner", flags::ALL_PRIVILEGED)

@@ -24,7 +24,7 @@ use crate::process::Process;
 
 /// Most tables of one node. Policy at the limit: a new one is refused with
 /// [`EtsError::TooManyTables`].
-pub const TABLES_MAX: usize = 65_536;
+pub const TABLES_MAX: usize = 262_144;
 
 /// Rows that are dropped where they are deleted. More of them are dropped on a thread that may
 /// block, so that nobody waits for it.

@@ -25,6 +25,9 @@ pub const SHARED_KEPT_MAX: usize = SHARDS * SHARD_KEPT;
 /// Largest body that is kept, bytes; larger ones are compressed for each session.
 pub const SHARED_BYTES_MAX: usize = 32 * 1_024;
 
+/// Largest shared body of a GUILD_CREATE that is kept, bytes; policy as for [`SHARED_BYTES_MAX`].
+pub const SHARED_CREATE_BYTES_MAX: usize = 256 * 1_024;
+
 /// Lists the bodies are spread over.
 const SHARDS: usize = 1 << SHARDS_LOG;
 

@@ -59,7 +59,7 @@ fn read_counting(
         pending: false,
         taken: Arc::clone(taken),
     };
-    let mut reader = Reader::new(Source::Any(Box::new(source)), ahead);
+    let mut reader = Reader::new(Source::Any(Box::new(source)), ahead.to_vec());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

@@ -304,21 +304,15 @@ fn a_write_may_stop_anywhere() {
         payload("abc"),
         payload("the third one"),
     ];
-    let heads: Vec<FrameHead> = batch
-        .iter()
-        .map(|(json, body)| FrameHead::new(Kind::Text, json.len() + body.len()))
-        .collect();
     let mut whole = Vec::new();
-    for (head, (json, body)) in heads.iter().zip(&batch) {
-        whole.extend_from_slice(head.as_ref());
+    for (json, body) in &batch {
+        whole.extend_from_slice(frame_head(json, body).as_ref());
         whole.extend_from_slice(json);
         whole.extend_from_slice(body);
     }
     for written in 0..=whole.len() {
         let mut rest = Vec::new();
-        left_over(&heads, &batch, written, |piece| {
-            rest.extend_from_slice(&piece)
-        });
+        left_over(&batch, written, |piece| rest.extend_from_slice(&piece));
         assert_eq!(rest, whole[written..], "after {written}");
     }
 }

@@ -6,7 +6,7 @@ use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
 use model::role::Role;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
 use serde::de::DeserializeOwned;
 
@@ -77,6 +77,39 @@ impl Reader<'_> {
 
     /// See [`crate::Store::guild`].
     pub(super) fn guild(&self, id: GuildId) -> Result<Option<GuildSnapshot>> {
+        let Some(mut snapshot) = self.guild_without_members(id)? else {
+            return Ok(None);
+        };
+        snapshot.members = self.members(id, None, usize::MAX)?;
+        Ok(Some(snapshot))
+    }
+
+    /// See [`crate::Store::members`].
+    pub(super) fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(MemberRecord, User)>> {
+        let mut range = Range::of(&keys::of(Table::Members, guild));
+        if let Some(after) = after {
+            range = range.after(&keys::pair(Table::Members, guild, after));
+        }
+        let mut members = Vec::new();
+        for row in self.rows(range, Direction::Forward) {
+            if members.len() >= limit {
+                break;
+            }
+            let member: MemberRecord = decoded(row)?;
+            if let Some(account) = self.account(member.user_id)? {
+                members.push((member, account.user));
+            }
+        }
+        Ok(members)
+    }
+
+    /// See [`crate::Store::guild_without_members`].
+    pub(super) fn guild_without_members(&self, id: GuildId) -> Result<Option<GuildSnapshot>> {
         let Some(guild) = self.record(&keys::of(Table::Guilds, id))? else {
             return Ok(None);
         };
@@ -95,18 +128,12 @@ impl Reader<'_> {
                 .transpose()?;
             channel.last_pin_timestamp = at_ms.map(model::time::from_unix_ms);
         }
-        let mut members = Vec::new();
-        for member in self.all_of::<_, MemberRecord>(Table::Members, id)? {
-            if let Some(account) = self.account(member.user_id)? {
-                members.push((member, account.user));
-            }
-        }
         let last_message_id = self.id(&keys::of(Table::GuildState, id))?;
         Ok(Some(GuildSnapshot {
             guild,
             roles,
             channels,
-            members,
+            members: Vec::new(),
             last_message_id,
         }))
     }

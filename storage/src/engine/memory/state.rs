@@ -12,7 +12,7 @@ use model::member::MemberRecord;
 use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
 use model::role::Role;
-use model::user::Account;
+use model::user::{Account, User};
 use model::{AttachmentId, ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 
 use crate::engine::rules;
@@ -314,6 +314,34 @@ impl State {
 
     /// See [`crate::Store::guild`].
     pub(super) fn guild(&self, id: GuildId) -> Option<GuildSnapshot> {
+        Some(GuildSnapshot {
+            members: self.members(id, None, usize::MAX),
+            ..self.guild_without_members(id)?
+        })
+    }
+
+    /// See [`crate::Store::members`].
+    pub(super) fn members(
+        &self,
+        guild: GuildId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Vec<(MemberRecord, User)> {
+        let Some(range) = between(guild, after, None) else {
+            return Vec::new();
+        };
+        self.members
+            .range(range)
+            .filter_map(|((_, user), member)| {
+                let account = self.accounts.get(user)?;
+                Some((member.clone(), account.user.clone()))
+            })
+            .take(limit)
+            .collect()
+    }
+
+    /// See [`crate::Store::guild_without_members`].
+    pub(super) fn guild_without_members(&self, id: GuildId) -> Option<GuildSnapshot> {
         let guild = self.guilds.get(&id)?.clone();
         let mut channels: Vec<_> = self
             .channels
@@ -325,13 +353,6 @@ impl State {
             let pins = self.pins.range(all_of(channel.id)).map(|(_, at_ms)| *at_ms);
             channel.last_pin_timestamp = pins.max().map(model::time::from_unix_ms);
         }
-        let members = self
-            .members
-            .range(all_of(id))
-            .filter_map(|((_, user), member)| {
-                let account = self.accounts.get(user)?;
-                Some((member.clone(), account.user.clone()))
-            });
         Some(GuildSnapshot {
             guild,
             roles: self
@@ -340,7 +361,7 @@ impl State {
                 .map(|(_, role)| role.clone())
                 .collect(),
             channels,
-            members: members.collect(),
+            members: Vec::new(),
             last_message_id: self.last_message_of_guild.get(&id).copied(),
         })
     }

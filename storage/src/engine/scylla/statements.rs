@@ -127,7 +127,7 @@ statements! {
         PutMember Write "INSERT INTO members (guild_id, user_id, data) VALUES (?, ?, ?) USING TIMESTAMP ?",
         DeleteMember Write "DELETE FROM members USING TIMESTAMP ? WHERE guild_id = ? AND user_id = ?",
         DeleteMembersOfGuild Write "DELETE FROM members USING TIMESTAMP ? WHERE guild_id = ?",
-        Members Read "SELECT data FROM members WHERE guild_id = ?",
+        Members Read "SELECT data FROM members WHERE guild_id = ? AND user_id > ? LIMIT ?",
         MemberIds Read "SELECT user_id FROM members WHERE guild_id = ?",
     }
     "guilds_of_user" {

@@ -1,13 +1,17 @@
 //! Members.
 
+use std::sync::Arc;
+
 use model::member::Member;
 use model::user::User;
-use model::{GuildId, RoleId, UserId};
+use model::{GuildId, RoleId, UserId, limits};
 
 use crate::chat::Chat;
 use crate::error::{ChatError, Missing, Refusal, Result};
 use crate::guild::command::{Actor, Answer, Command, MemberPatch, MembersFound, MembersRequest};
-use crate::guild::execute;
+use crate::guild::members::{Gone, Readable, Row};
+use crate::guild::{ATTEMPTS_MAX, execute};
+use crate::session::members::QUERY_MEMBERS_MAX;
 
 /// One member.
 ///
@@ -25,7 +29,7 @@ pub async fn member(chat: &Chat, actor: Actor, guild: GuildId, user: UserId) -> 
 /// Members in id order.
 ///
 /// # Errors
-/// [`Missing::Guild`].
+/// [`Missing::Guild`]; [`ChatError::Busy`].
 pub async fn members(
     chat: &Chat,
     actor: Actor,
@@ -33,16 +37,15 @@ pub async fn members(
     after: Option<UserId>,
     limit: usize,
 ) -> Result<Vec<Member>> {
-    expect!(
-        execute(chat, guild, actor, Command::Members { after, limit }).await?,
-        Members
-    )
+    let limit = limit.min(limits::MEMBERS_PAGE_MAX);
+    let (readable, found) = read(chat, actor, guild, &Wanted::Next { after, limit }).await?;
+    Ok(found.iter().map(|row| readable.member(row)).collect())
 }
 
-/// Members whose name begins with `query`.
+/// Members whose user name, display name or nickname begins with `query`, whatever the case.
 ///
 /// # Errors
-/// [`Missing::Guild`].
+/// [`Missing::Guild`]; [`ChatError::Busy`].
 pub async fn search_members(
     chat: &Chat,
     actor: Actor,
@@ -50,10 +53,57 @@ pub async fn search_members(
     query: String,
     limit: usize,
 ) -> Result<Vec<Member>> {
-    expect!(
-        execute(chat, guild, actor, Command::SearchMembers { query, limit }).await?,
-        Members
-    )
+    let limit = limit.min(limits::MEMBERS_PAGE_MAX);
+    let (readable, found) = read(chat, actor, guild, &Wanted::Named { query, limit }).await?;
+    Ok(found.iter().map(|row| readable.member(row)).collect())
+}
+
+/// Which members are to be read.
+enum Wanted {
+    /// The next in id order.
+    Next { after: Option<UserId>, limit: usize },
+    /// Those whose name begins with this.
+    Named { query: String, limit: usize },
+    /// These, as far as they are members.
+    Ids(Vec<UserId>),
+}
+
+/// Reads members: asks the guild whether the actor may, then walks over the member table in the
+/// task of the caller. Begins again with the next table when this one ends with its keeper.
+async fn read(
+    chat: &Chat,
+    actor: Actor,
+    guild: GuildId,
+    wanted: &Wanted,
+) -> Result<(Readable, Vec<Arc<Row>>)> {
+    for _ in 0..ATTEMPTS_MAX {
+        let readable = expect!(
+            execute(chat, guild, actor, Command::ReadMembers).await?,
+            Readable
+        )?;
+        let Ok(table) = readable.table() else {
+            continue;
+        };
+        let found = match wanted {
+            Wanted::Next { after, limit } => {
+                let walk = chat.guilds().walks().begin().await?;
+                walk.find(table, *after, *limit, "").await
+            }
+            Wanted::Named { query, limit } => {
+                let walk = chat.guilds().walks().begin().await?;
+                walk.find(table, None, *limit, &query.to_lowercase()).await
+            }
+            Wanted::Ids(ids) => {
+                let found: std::result::Result<Vec<_>, Gone> =
+                    ids.iter().map(|id| table.get(*id)).collect();
+                found.map(|found| found.into_iter().flatten().collect())
+            }
+        };
+        if let Ok(found) = found {
+            return Ok((readable, found));
+        }
+    }
+    Err(ChatError::Unavailable)
 }
 
 /// Adds a user to a guild; the user's sessions get the guild.
@@ -139,24 +189,35 @@ pub async fn kick(chat: &Chat, actor: Actor, guild: GuildId, user: UserId) -> Re
         .map(drop)
 }
 
-/// Members for op 8.
+/// Members for op 8: those asked for by id, at most [`limits::CHUNK_USER_IDS_MAX`], or those whose
+/// name begins with the query, at most [`QUERY_MEMBERS_MAX`]; all for an empty query without a limit.
 ///
 /// # Errors
-/// [`Missing::Guild`].
+/// [`Missing::Guild`]; [`ChatError::Busy`].
 pub async fn request_members(
     chat: &Chat,
     actor: Actor,
     guild: GuildId,
     request: MembersRequest,
 ) -> Result<MembersFound> {
-    Ok(*expect!(
-        execute(
-            chat,
-            guild,
-            actor,
-            Command::RequestMembers(Box::new(request))
-        )
-        .await?,
-        Chunk
-    )?)
+    let query = request.query.unwrap_or_default();
+    let limit = match request.limit {
+        0 if query.is_empty() => usize::MAX,
+        0 => QUERY_MEMBERS_MAX,
+        limit => limit.min(QUERY_MEMBERS_MAX),
+    };
+    let mut ids = request.user_ids;
+    ids.truncate(limits::CHUNK_USER_IDS_MAX);
+    let mut not_found = ids.clone();
+    let wanted = match ids.is_empty() {
+        true => Wanted::Named { query, limit },
+        false => Wanted::Ids(ids),
+    };
+    let (readable, members) = read(chat, actor, guild, &wanted).await?;
+    not_found.retain(|id| members.iter().all(|row| row.record.user_id != *id));
+    Ok(MembersFound {
+        members,
+        not_found,
+        roles: readable.roles,
+    })
 }

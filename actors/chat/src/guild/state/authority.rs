@@ -52,7 +52,7 @@ impl GuildState {
                 let row = self.members.get(&user).ok_or(ChatError::MissingAccess)?;
                 Ok(Asker {
                     user: Some(user),
-                    base: self.base(row, now_ms),
+                    base: self.base(&row, now_ms),
                     now_ms,
                 })
             }
@@ -78,7 +78,7 @@ impl GuildState {
     pub(super) fn permissions_in(&self, asker: &Asker, channel: &Channel) -> Permissions {
         match asker.user.and_then(|user| self.members.get(&user)) {
             Some(row) => self
-                .subject(row, asker.now_ms)
+                .subject(&row, asker.now_ms)
                 .in_channel(asker.base, &channel.permission_overwrites),
             None => Permissions::all(),
         }
@@ -119,7 +119,7 @@ impl GuildState {
             return asker.user.is_none();
         };
         let (own, other) = (
-            self.subject(own, asker.now_ms),
+            self.subject(&own, asker.now_ms),
             self.subject(other, asker.now_ms),
         );
         own.outranks(&other, |id| self.roles.get(&id))
@@ -129,7 +129,7 @@ impl GuildState {
     pub(super) fn manages(&self, asker: &Asker, role: &Role) -> bool {
         match asker.user.and_then(|user| self.members.get(&user)) {
             Some(own) => self
-                .subject(own, asker.now_ms)
+                .subject(&own, asker.now_ms)
                 .can_manage_role(role, |id| self.roles.get(&id)),
             None => asker.user.is_none(),
         }

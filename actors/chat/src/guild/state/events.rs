@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
-use model::event::{Audience, Class, Encoded};
+use model::event::{Audience, Class, Encoded, Latest, ReactionChange, Reactions};
 use model::intents::Intents;
 use model::member::Member;
 use model::message::Message;
-use model::presence::{PresenceUpdate, PresenceUser, Status};
+use model::presence::{Presence, PresenceUpdate, PresenceUser, Status};
 use model::role::Role;
 use model::user::User;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
@@ -27,9 +27,17 @@ struct MemberOf<'a> {
     member: &'a Member,
 }
 
-/// MESSAGE_CREATE or MESSAGE_UPDATE of a whole message that has `guild_id` and `member` set.
+/// MESSAGE_UPDATE of a whole message that has `guild_id` and `member` set, as it is in the store.
+pub(crate) fn message_update(guild: GuildId, message: &Message) -> Encoded {
+    // It says which reactions there are by then.
+    let settled = Reactions::Settled([message.id].into());
+    message_event("MESSAGE_UPDATE", guild, message)
+        .passive_for([])
+        .reactions(settled)
+}
+
 /// Sessions without MESSAGE_CONTENT get it as [`content`] says.
-pub(crate) fn message_event(name: &'static str, guild: GuildId, message: &Message) -> Encoded {
+fn message_event(name: &'static str, guild: GuildId, message: &Message) -> Encoded {
     let audience = Audience::Channel(message.channel_id);
     let event = Encoded::new(
         name,
@@ -72,17 +80,40 @@ impl GuildState {
 
     // ── Messages ──────────────────────────────────────────────────────────────────────────────
 
-    /// MESSAGE_CREATE of a message as it is answered to its author.
+    /// MESSAGE_CREATE of a message as it is answered to its author. Passive sessions get it when
+    /// it is their user's or mentions them: by name, by a role they have, or as everyone.
     pub(super) fn message_create(&self, message: &Message) -> Encoded {
         let mut message = message.clone();
         message.guild_id = Some(self.guild.id);
         message.member = self.partial(message.author.id);
-        message_event("MESSAGE_CREATE", self.guild.id, &message)
+        let event = message_event("MESSAGE_CREATE", self.guild.id, &message);
+        let event = match self.channels.get(&message.channel_id) {
+            Some(channel) => event.latest(latest(channel)),
+            None => event,
+        };
+        if message.mention_everyone {
+            return event;
+        }
+        let named = message.mentions.iter().map(|user| user.id);
+        let mut users: Vec<UserId> = std::iter::once(message.author.id).chain(named).collect();
+        if !message.mention_roles.is_empty() {
+            // Nobody else has a session to be given it.
+            let listeners = self.listeners.users().into_iter();
+            users.extend(listeners.filter(|user| {
+                self.members.get(user).is_some_and(|row| {
+                    let mut roles = message.mention_roles.iter();
+                    roles.any(|role| row.record.roles.contains(role))
+                })
+            }));
+        }
+        event.passive_for(users)
     }
 
     pub(super) fn message_delete(&self, channel: ChannelId, message: MessageId) -> Encoded {
         let data = json!({"id": message, "channel_id": channel, "guild_id": self.guild.id});
         self.of_channel("MESSAGE_DELETE", channel, Intents::GUILD_MESSAGES, &data)
+            .passive_for([])
+            .reactions(Reactions::Settled([message].into()))
     }
 
     pub(super) fn message_delete_bulk(
@@ -97,6 +128,8 @@ impl GuildState {
             Intents::GUILD_MESSAGES,
             &data,
         )
+        .passive_for([])
+        .reactions(Reactions::Settled(messages.into()))
     }
 
     pub(super) fn reaction_add(
@@ -112,7 +145,7 @@ impl GuildState {
             "channel_id": channel,
             "message_id": message,
             "guild_id": self.guild.id,
-            "member": row.member(),
+            "member": self.member(row),
             "emoji": emoji,
             "message_author_id": author,
             "burst": false,
@@ -125,14 +158,24 @@ impl GuildState {
             Intents::GUILD_MESSAGE_REACTIONS,
             &data,
         )
+        .passive_for([])
+        .reactions(Reactions::Changed(Box::new(ReactionChange::new(
+            message,
+            row.record.user_id,
+            emoji,
+            true,
+            true,
+        ))))
     }
 
+    /// `own`: whether its user took it back, not a moderator.
     pub(super) fn reaction_remove(
         &self,
         user: UserId,
         channel: ChannelId,
         message: MessageId,
         emoji: &ReactionEmoji,
+        own: bool,
     ) -> Encoded {
         let data = json!({
             "user_id": user,
@@ -149,6 +192,10 @@ impl GuildState {
             Intents::GUILD_MESSAGE_REACTIONS,
             &data,
         )
+        .passive_for([])
+        .reactions(Reactions::Changed(Box::new(ReactionChange::new(
+            message, user, emoji, false, own,
+        ))))
     }
 
     pub(super) fn reactions_cleared(
@@ -167,6 +214,8 @@ impl GuildState {
             None => "MESSAGE_REACTION_REMOVE_ALL",
         };
         self.of_channel(name, channel, Intents::GUILD_MESSAGE_REACTIONS, &data)
+            .passive_for([])
+            .reactions(Reactions::Settled([message].into()))
     }
 
     pub(super) fn pins_update(&self, channel: &Channel) -> Encoded {
@@ -176,6 +225,8 @@ impl GuildState {
             "last_pin_timestamp": channel.last_pin_timestamp,
         });
         self.of_channel("CHANNEL_PINS_UPDATE", channel.id, Intents::GUILDS, &data)
+            .passive_for([])
+            .latest(latest(channel))
     }
 
     pub(super) fn typing_start(&self, row: &Row, channel: ChannelId, now_ms: u64) -> Encoded {
@@ -184,7 +235,7 @@ impl GuildState {
             "guild_id": self.guild.id,
             "user_id": row.record.user_id,
             "timestamp": now_ms / 1_000,
-            "member": row.member(),
+            "member": self.member(row),
         });
         self.of_channel(
             "TYPING_START",
@@ -193,6 +244,7 @@ impl GuildState {
             &data,
         )
         .class(Class::Typing)
+        .passive_for([])
     }
 
     // ── Guild, channels, roles ────────────────────────────────────────────────────────────────
@@ -242,44 +294,70 @@ impl GuildState {
     pub(super) fn member_add(&self, row: &Row) -> Encoded {
         let data = MemberOf {
             guild_id: self.guild.id,
-            member: &row.member(),
+            member: &self.member(row),
         };
         self.of_guild("GUILD_MEMBER_ADD", Intents::GUILD_MEMBERS, &data)
+            .passive_for([])
     }
 
     pub(super) fn member_update(&self, row: &Row) -> Encoded {
         let data = MemberOf {
             guild_id: self.guild.id,
-            member: &row.member(),
+            member: &self.member(row),
         };
         self.of_guild("GUILD_MEMBER_UPDATE", Intents::GUILD_MEMBERS, &data)
             .always_for(row.record.user_id)
+            .passive_for([row.record.user_id])
     }
 
     pub(super) fn member_remove(&self, user: &User) -> Encoded {
         let data = json!({"guild_id": self.guild.id, "user": user});
         self.of_guild("GUILD_MEMBER_REMOVE", Intents::GUILD_MEMBERS, &data)
+            .passive_for([user.id])
     }
 
     pub(super) fn ban_event(&self, name: &'static str, user: &User) -> Encoded {
         let data = json!({"guild_id": self.guild.id, "user": user});
         self.of_guild(name, Intents::GUILD_MODERATION, &data)
+            .passive_for([])
     }
 
     pub(super) fn presence_update(&self, user: UserId, shown: Option<&Shown>) -> Encoded {
         let data = self.presence_of(user, shown);
         self.of_guild("PRESENCE_UPDATE", Intents::GUILD_PRESENCES, &data)
             .class(Class::Presence)
+            .passive_for([])
     }
 
     pub(super) fn presence_of(&self, user: UserId, shown: Option<&Shown>) -> PresenceUpdate {
-        PresenceUpdate {
-            user: PresenceUser { id: user },
-            guild_id: self.guild.id,
-            status: shown.map_or(Status::Offline, |shown| shown.presence.status),
-            activities: shown.map_or_else(Vec::new, |shown| shown.presence.activities.clone()),
-            client_status: shown.map_or_else(Default::default, |shown| shown.client_status.clone()),
-        }
+        let shown = shown.map(|shown| (shown.presence.clone(), shown.client_status.clone()));
+        presence_of(self.guild.id, user, shown)
+    }
+}
+
+/// What others see of a user in a guild; `None` = offline.
+pub(crate) fn presence_of(
+    guild: GuildId,
+    user: UserId,
+    shown: Option<(Presence, serde_json::Map<String, Value>)>,
+) -> PresenceUpdate {
+    let (presence, client_status) = shown.unzip();
+    PresenceUpdate {
+        user: PresenceUser { id: user },
+        guild_id: guild,
+        status: presence
+            .as_ref()
+            .map_or(Status::Offline, |presence| presence.status),
+        activities: presence.map_or_else(Vec::new, |presence| presence.activities),
+        client_status: client_status.unwrap_or_default(),
+    }
+}
+
+fn latest(channel: &Channel) -> Latest {
+    Latest {
+        id: channel.id,
+        last_message_id: channel.last_message_id,
+        last_pin_timestamp: channel.last_pin_timestamp,
     }
 }
 

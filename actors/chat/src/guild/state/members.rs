@@ -1,6 +1,7 @@
 //! Rules of members and bans (Discord docs, Guild Resource, "Modify Guild Member" and following).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::ban::BanRecord;
 use model::form::FormErrors;
@@ -27,21 +28,19 @@ impl GuildState {
     ) -> Result<Answer> {
         asker.needs(Permissions::CREATE_INVITE)?;
         if let Some(row) = self.members.get(&user.id) {
-            return Ok(Answer::Member(Box::new(row.member())));
+            return Ok(Answer::Member(Box::new(self.member(&row))));
         }
         if self.members.len() as u64 >= self.guild.max_members {
             return Err(ChatError::Refused(Refusal::MembersMax));
         }
         let joined_at = time::from_unix_ms(turn.now_ms);
-        let row = Row {
+        let row = Arc::new(Row {
             record: MemberRecord::new(self.guild.id, user.id, joined_at),
             user,
-        };
-        turn.write(Write::PutMember(Box::new(row.record.clone())));
+        });
+        self.put_member(turn, Arc::clone(&row));
         turn.publish(self.member_add(&row));
-        let member = row.member();
-        self.members.insert(row.record.user_id, row);
-        Ok(Answer::Member(Box::new(member)))
+        Ok(Answer::Member(Box::new(self.member(&row))))
     }
 
     pub(super) fn modify_member(
@@ -56,7 +55,7 @@ impl GuildState {
         if let Some(nick) = patch.nick {
             let nick = nick.filter(|nick| !nick.trim().is_empty());
             if nick != record.nick {
-                self.judge_nick(&asker, row)?;
+                self.judge_nick(&asker, &row)?;
                 let mut errors = FormErrors::new();
                 errors.check_length(
                     "nick",
@@ -72,7 +71,7 @@ impl GuildState {
             record.roles = self.judge_roles(&asker, &record.roles, &roles)?;
         }
         if let Some(until) = patch.communication_disabled_until {
-            record.communication_disabled_until = self.judge_timeout(&asker, row, until)?;
+            record.communication_disabled_until = self.judge_timeout(&asker, &row, until)?;
         }
         if let Some(mute) = patch.mute {
             asker.needs(Permissions::MUTE_MEMBERS)?;
@@ -92,7 +91,8 @@ impl GuildState {
             record.flags = (record.flags & !FLAGS_SETTABLE) | (flags & FLAGS_SETTABLE);
         }
         self.replace_member(turn, record);
-        Ok(Answer::Member(Box::new(self.row(user)?.member())))
+        let row = self.row(user)?;
+        Ok(Answer::Member(Box::new(self.member(&row))))
     }
 
     pub(super) fn change_member_role(
@@ -107,7 +107,8 @@ impl GuildState {
         let mut record = self.row(user)?.record.clone();
         self.role(role)?;
         let mut wanted = record.roles.clone();
-        wanted.retain(|held| *held != role);
+        // Roles that are gone may be named in it still.
+        wanted.retain(|held| *held != role && self.roles.contains_key(held));
         if give {
             wanted.push(role);
         }
@@ -132,7 +133,7 @@ impl GuildState {
         user: UserId,
     ) -> Result<Answer> {
         asker.needs(Permissions::KICK_MEMBERS)?;
-        if !self.outranks(&asker, self.row(user)?) {
+        if !self.outranks(&asker, &*self.row(user)?) {
             return Err(ChatError::MissingPermissions);
         }
         self.remove_member(turn, user);
@@ -149,7 +150,7 @@ impl GuildState {
     ) -> Result<Answer> {
         asker.needs(Permissions::BAN_MEMBERS)?;
         if let Some(row) = self.members.get(&user.id)
-            && !self.outranks(&asker, row)
+            && !self.outranks(&asker, &row)
         {
             return Err(ChatError::MissingPermissions);
         }
@@ -268,28 +269,34 @@ impl GuildState {
             return;
         };
         let before = (old.record.roles != record.roles).then(|| self.sight_of_one(user));
-        turn.write(Write::PutMember(Box::new(record.clone())));
-        if let Some(row) = self.members.get_mut(&user) {
-            row.record = record;
-        }
-        let update = |state: &Self, turn: &mut Turn<'_>| {
-            if let Some(row) = state.members.get(&user) {
-                turn.publish(state.member_update(row));
-            }
-        };
+        let row = Arc::new(Row {
+            record,
+            user: old.user.clone(),
+        });
+        self.put_member(turn, Arc::clone(&row));
+        let update = |state: &Self, turn: &mut Turn<'_>| turn.publish(state.member_update(&row));
         match before {
             Some(before) => self.publish_sight(turn, &before, &[], update),
             None => update(self, turn),
         }
     }
 
+    fn put_member(&mut self, turn: &mut Turn<'_>, row: Arc<Row>) {
+        turn.write(Write::PutMember(Box::new(row.record.clone())));
+        let change = (row.record.user_id, Some(Arc::clone(&row)));
+        turn.effects.push(Effect::Member(change));
+        self.members.put(turn.number, row);
+    }
+
     /// Takes a member out; a user who is none is left.
     fn remove_member(&mut self, turn: &mut Turn<'_>, user: UserId) {
-        let Some(row) = self.members.remove(&user) else {
+        let Some(row) = self.members.get(&user) else {
             return;
         };
+        self.members.remove(turn.number, user);
         self.presences.remove(&user);
         turn.write(Write::DeleteMember(self.guild.id, user));
+        turn.effects.push(Effect::Member((user, None)));
         turn.publish(self.member_remove(&row.user));
         turn.publish(self.guild_delete(events::users([user])));
         turn.effects.push(Effect::Remove(user));

@@ -126,8 +126,8 @@ impl GuildState {
     /// The message as its author is answered. `also` is a user that need not be a member.
     pub(super) fn hydrated(&self, record: &MessageRecord, also: Option<&User>) -> Message {
         let mut message = Message::from_record(record, |id| {
-            let member = self.members.get(&id).map(|row| &row.user);
-            member.or(also.filter(|user| user.id == id)).cloned()
+            let member = self.members.get(&id).map(|row| row.user.clone());
+            member.or_else(|| also.filter(|user| user.id == id).cloned())
         });
         history::absolute_links(&mut message, &self.public_url);
         message
@@ -388,7 +388,7 @@ impl GuildState {
             return Err(ChatError::Refused(Refusal::NonTextChannel));
         }
         check(has, Permissions::SEND_MESSAGES)?;
-        turn.publish(self.typing_start(self.row(user)?, channel, turn.now_ms));
+        turn.publish(self.typing_start(&*self.row(user)?, channel, turn.now_ms));
         Ok(Answer::Done)
     }
 }

@@ -29,7 +29,7 @@ impl GuildState {
         }
         let known = self.recent.reacted(message, read, user, &emoji);
         // Anyone may join a reaction that is there, but not while timed out.
-        if !known.known || self.subject(row, turn.now_ms).timed_out {
+        if !known.known || self.subject(&row, turn.now_ms).timed_out {
             check(has, Permissions::ADD_REACTIONS)?;
         }
         if !known.known {
@@ -44,7 +44,7 @@ impl GuildState {
         if known.already {
             return Ok(Answer::Done);
         }
-        turn.publish(self.reaction_add(row, channel, message, found.author, &emoji));
+        turn.publish(self.reaction_add(&row, channel, message, found.author, &emoji));
         self.recent
             .reaction_changed(turn.number, message, read, (user, &emoji), true);
         turn.write(Write::PutReaction(ReactionRecord {
@@ -78,7 +78,7 @@ impl GuildState {
         if !self.recent.reacted(message, read, user, &emoji).already {
             return Ok(Answer::Done);
         }
-        turn.publish(self.reaction_remove(user, channel, message, &emoji));
+        turn.publish(self.reaction_remove(user, channel, message, &emoji, asker.is(user)));
         self.recent
             .reaction_changed(turn.number, message, read, (user, &emoji), false);
         turn.write(Write::DeleteReaction(channel, message, emoji, user));

@@ -105,6 +105,8 @@ impl GuildState {
         if !self.manages(&asker, gone) {
             return Err(ChatError::MissingPermissions);
         }
+        // Members go on naming it in their rows, where nothing shows or counts a role that is gone, and
+        // no other ever has its id: there may be a million of them.
         let position = gone.position;
         let before = self.sight();
         self.roles.remove(&id);
@@ -116,14 +118,6 @@ impl GuildState {
         {
             above.position -= 1;
             turn.write(Write::PutRole(self.guild.id, Box::new(above.clone())));
-        }
-        for row in self
-            .members
-            .values_mut()
-            .filter(|row| row.record.roles.contains(&id))
-        {
-            row.record.roles.retain(|role| *role != id);
-            turn.write(Write::PutMember(Box::new(row.record.clone())));
         }
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for channel in self.channels.values_mut() {

@@ -3,6 +3,9 @@
 //! Whether a member sees a channel depends on its roles, on overwrites of its own and on whether
 //! it owns the guild, on nothing that passes with time (a time-out leaves VIEW_CHANNEL): so members
 //! with the same roles form a class and are computed once.
+//!
+//! Only members whose sessions listen are computed and told: a change of a role costs what is
+//! online, however many members the guild has. Everyone else gets a view when they come.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,32 +19,44 @@ use super::{Effect, GuildState, Row, Turn, events};
 use crate::relay::View;
 
 /// Which channels each of some members sees.
-pub(super) struct Sight(BTreeMap<UserId, Arc<BTreeSet<ChannelId>>>);
+pub(super) struct Sight {
+    seen: BTreeMap<UserId, Arc<BTreeSet<ChannelId>>>,
+    /// These are all who listen.
+    all: bool,
+}
 
 impl GuildState {
     /// What a member sees.
     pub fn view_of(&self, user: UserId) -> Option<Arc<View>> {
         let row = self.members.get(&user)?;
-        Some(Arc::new(View::new(self.visible(row))))
+        Some(Arc::new(View::new(self.visible(&row))))
     }
 
-    /// What every member sees; for a relay that may have been told otherwise.
+    /// What every member who listens sees; for a relay that may have been told otherwise.
     pub fn views(&self) -> Vec<(UserId, Arc<View>)> {
-        let Sight(seen) = self.sight();
-        views_of(seen)
+        views_of(self.sight().seen)
     }
 
-    /// What every member sees now.
+    /// What every member who listens sees now.
     pub(super) fn sight(&self) -> Sight {
-        self.sight_of(self.members.values())
+        Sight {
+            all: true,
+            seen: self.seen_by(self.listeners.users()),
+        }
     }
 
     /// What one member sees now.
     pub(super) fn sight_of_one(&self, user: UserId) -> Sight {
-        self.sight_of(self.members.get(&user))
+        Sight {
+            all: false,
+            seen: self.seen_by([user]),
+        }
     }
 
-    fn sight_of<'r>(&self, rows: impl IntoIterator<Item = &'r Row>) -> Sight {
+    fn seen_by(
+        &self,
+        users: impl IntoIterator<Item = UserId>,
+    ) -> BTreeMap<UserId, Arc<BTreeSet<ChannelId>>> {
         let apart: HashSet<u64> = self
             .channels
             .values()
@@ -49,19 +64,25 @@ impl GuildState {
             .filter(|overwrite| overwrite.kind == 1)
             .map(|overwrite| overwrite.id.get())
             .collect();
-        let mut classes: HashMap<&[RoleId], Arc<BTreeSet<ChannelId>>> = HashMap::new();
+        let mut classes: HashMap<Vec<RoleId>, Arc<BTreeSet<ChannelId>>> = HashMap::new();
         let mut seen = BTreeMap::new();
-        for row in rows {
-            let user = row.record.user_id;
-            let visible = if user == self.guild.owner_id || apart.contains(&user.get()) {
-                Arc::new(self.visible(row).collect())
-            } else {
-                let class = classes.entry(&row.record.roles);
-                Arc::clone(class.or_insert_with(|| Arc::new(self.visible(row).collect())))
+        for user in users {
+            // Somebody who left meanwhile may be listening still.
+            let Some(row) = self.members.get(&user) else {
+                continue;
             };
+            let single = user == self.guild.owner_id || apart.contains(&user.get());
+            let known = classes.get(&row.record.roles).filter(|_| !single);
+            let visible = match known {
+                Some(visible) => Arc::clone(visible),
+                None => Arc::new(self.visible(&row).collect()),
+            };
+            if !single && known.is_none() {
+                classes.insert(row.record.roles.clone(), Arc::clone(&visible));
+            }
             seen.insert(user, visible);
         }
-        Sight(seen)
+        seen
     }
 
     fn visible<'s>(&'s self, row: &'s Row) -> impl Iterator<Item = ChannelId> + 's {
@@ -91,13 +112,12 @@ impl GuildState {
         old: &[Channel],
         update: impl FnOnce(&Self, &mut Turn<'_>),
     ) {
-        let after = self.sight_of(before.0.keys().filter_map(|user| self.members.get(user)));
-        let all = before.0.len() == self.members.len();
+        let after = self.seen_by(before.seen.keys().copied());
         let nothing = Arc::new(BTreeSet::new());
         let (mut lost, mut gained) = (Changes::new(), Changes::new());
         let (mut kept_views, mut new_views) = (BTreeMap::new(), BTreeMap::new());
-        for (user, now) in after.0 {
-            let then = before.0.get(&user).unwrap_or(&nothing);
+        for (user, now) in after {
+            let then = before.seen.get(&user).unwrap_or(&nothing);
             if *then == now {
                 continue;
             }
@@ -133,7 +153,7 @@ impl GuildState {
             if let Some(channel) = self.channels.get(&id) {
                 // When everyone was asked and nobody saw it before, its viewers are those who gain
                 // it: no list is needed.
-                let new = all && !before.0.values().any(|seen| seen.contains(&id));
+                let new = before.all && !before.seen.values().any(|seen| seen.contains(&id));
                 let audience = if new {
                     Audience::Channel(id)
                 } else {

@@ -13,8 +13,15 @@ use crate::relay::tests::{GUILD, Listener, publish, user};
 /// Sessions of one relay here.
 const MOST: usize = 10;
 
+fn options() -> RelayOptions {
+    RelayOptions {
+        sessions_max: MOST,
+        ..RelayOptions::default()
+    }
+}
+
 async fn started(node: &Node) -> (Relays, SupervisorRef) {
-    let relays = Relays::new(GUILD, MOST);
+    let relays = Relays::new(GUILD, options());
     let supervisor = relays.describe().start(node, Options::new()).await.unwrap();
     eventually!(relays.anchor() == Some(supervisor.pid()));
     (relays, supervisor)
@@ -99,7 +106,7 @@ async fn relays_that_die_under_load_lose_and_repeat_nothing() {
 #[tokio::test]
 async fn a_relay_whose_supervisor_was_away_starts_with_it() {
     let node = Node::new("test");
-    let relays = Relays::new(GUILD, MOST);
+    let relays = Relays::new(GUILD, options());
     let probe = Probe::start(&node).await.unwrap();
     let all = listeners(&probe, 2 * MOST);
     // Nobody runs yet: the orders wait.

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use metrics::Gauge;
-use model::event::{Audience, Encoded};
+use model::event::{Audience, Class, Encoded};
 use model::intents::Intents;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::{Notice, Outbox, REPLAY_STEP, ResumeError};
+use super::{
+    Kept, Notice, Outbox, PRESENCE_WAITING_MAX, Portion, REPLAY_STEP, ResumeError,
+    TYPING_WAITING_MAX,
+};
 use crate::session::recorder::Recorder;
 use crate::session::replay::ReplayLimits;
 use crate::session::transport::{Close, Sent};
@@ -274,6 +277,77 @@ fn a_slow_reader_is_held_back_and_caught_up() {
     fixture.append(1);
     assert_eq!(recorder.numbers(), range(1, many + 3), "live again");
     assert_eq!(fixture.notices(), []);
+}
+
+/// An event of a class, with its body as its mark.
+fn of_class(class: Class, mark: &str) -> Arc<Encoded> {
+    let event = Encoded::new("TEST", None, Audience::Guild, Intents::NONE, &mark);
+    Arc::new(event.class(class))
+}
+
+#[test]
+fn behind_much_else_typing_and_presence_are_not_taken_on() {
+    let fixture = Fixture::new(10_000);
+    let (_, recorder) = fixture.connect(0).expect("new");
+    recorder.set_room(false);
+    // The one that finds it full is with the reader; the rest waits.
+    fixture.append(1);
+    fixture.append(TYPING_WAITING_MAX as u64 - 1);
+    let portion = |events: &[Arc<Encoded>]| Portion {
+        events: events.iter().map(|it| Kept::new(it, &it.body)).collect(),
+        cheap: true,
+        ..Portion::default()
+    };
+    let typing = of_class(Class::Typing, "typing");
+    let presence = of_class(Class::Presence, "presence");
+    fixture.outbox.append_portion(&portion(&[
+        Arc::clone(&typing),
+        presence.clone(),
+        typing.clone(),
+    ]));
+    fixture.append(PRESENCE_WAITING_MAX as u64);
+    fixture.outbox.append(&presence);
+    fixture.append(1);
+    fixture.outbox.append(&typing);
+    recorder.set_room(true);
+    let received = recorder.received();
+    let numbers = recorder.numbers();
+    assert!(
+        numbers.iter().copied().eq(1..=numbers.len() as u64),
+        "no gaps"
+    );
+    let count = |mark: &str| received.iter().filter(|it| it.data == mark).count();
+    assert_eq!(
+        (count("typing"), count("presence")),
+        (1, 1),
+        "the first of each"
+    );
+    let others = received.len() - count("typing") - count("presence");
+    let appended = TYPING_WAITING_MAX + PRESENCE_WAITING_MAX + 1;
+    assert_eq!(others, 1 + appended, "the greeting and everything else");
+    // It is up to date: nothing is shed any more.
+    fixture.outbox.append(&typing);
+    assert_eq!(recorder.received().last().expect("typing").data, "typing");
+    assert_eq!(fixture.notices(), []);
+}
+
+#[test]
+fn typing_does_not_push_messages_out_of_the_ring_of_a_parked_session() {
+    let fixture = Fixture::new(10);
+    let (generation, _) = fixture.connect(0).expect("new");
+    fixture.append(4);
+    assert!(fixture.outbox.detach(generation));
+    fixture.append(5);
+    for _ in 0..1_000 {
+        fixture.outbox.append(&of_class(Class::Typing, "typing"));
+        fixture
+            .outbox
+            .append(&of_class(Class::Presence, "presence"));
+    }
+    fixture.append(4);
+    let (_, recorder) = fixture.connect(5).expect("everything is still here");
+    assert_eq!(recorder.numbers(), range(6, 15));
+    assert_eq!(fixture.notices(), [Notice::Detached { generation }]);
 }
 
 #[test]

@@ -76,6 +76,20 @@ impl Run {
         self.page.bytes(self.range())
     }
 
+    /// Which page it is on.
+    #[cfg(test)]
+    pub(super) fn page_address(&self) -> usize {
+        Arc::as_ptr(&self.page).addr()
+    }
+
+    /// Bytes of memory of its page and all events on it.
+    #[cfg(test)]
+    pub(super) fn page_memory(&self) -> usize {
+        let slots = self.page.slots.iter();
+        let events = slots.filter_map(|slot| Some(slot.get()?.kept.memory()));
+        events.sum::<usize>() + self.page.slots.len() * size_of::<OnceLock<Slot>>()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Kept> {
         self.range().filter_map(|index| self.page.kept(index))
     }
@@ -116,7 +130,7 @@ impl Writer {
                 *self = Self::default();
             }
             let page = self.page.get_or_insert_with(Page::new);
-            self.bytes += kept.body().len() as u64;
+            self.bytes += kept.bytes() as u64;
             let slot = Slot {
                 kept: kept.clone(),
                 through: self.bytes,

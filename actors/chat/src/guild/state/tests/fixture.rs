@@ -12,7 +12,7 @@ use std::sync::Arc;
 use model::channel::{Channel, Overwrite, kind};
 use model::event::{Audience, Encoded};
 use model::guild::Guild;
-use model::member::MemberRecord;
+use model::member::{Member, MemberRecord};
 use model::message::{Draft, Message, MessageRecord};
 use model::permissions::{Permissions, everyone_default};
 use model::role::Role;
@@ -24,6 +24,7 @@ use storage::store::{GuildSnapshot, Write};
 use super::super::{Effect, GuildState, Turn};
 use crate::error::{ChatError, Result};
 use crate::guild::command::{Actor, Answer, Command};
+use crate::guild::members::Row;
 use crate::ids::Ids;
 use crate::relay::View;
 
@@ -102,6 +103,15 @@ pub(super) fn snapshot() -> GuildSnapshot {
     }
 }
 
+/// More members, without roles.
+pub(super) fn add_members(snapshot: &mut GuildSnapshot, ids: std::ops::Range<u64>) {
+    snapshot.members.extend(ids.map(|id| {
+        let user = User::new(Id::new(id), format!("user{id}"), false);
+        let record = MemberRecord::new(GUILD, user.id, time::from_unix_ms(NOW));
+        (record, user)
+    }));
+}
+
 /// What one command came to.
 pub(super) struct Outcome {
     pub(super) answer: Result<Answer>,
@@ -110,11 +120,46 @@ pub(super) struct Outcome {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::of(snapshot())
+    }
+
+    /// A guild of which everyone listens, also those who are yet to come.
+    pub(super) fn of(snapshot: GuildSnapshot) -> Self {
+        let mut all: Vec<UserId> = snapshot
+            .members
+            .iter()
+            .map(|(row, _)| row.user_id)
+            .collect();
+        all.push(STRANGER);
+        let world = Self::unheard(snapshot);
+        for user in all {
+            // For as long as the world is there.
+            std::mem::forget(world.state.listeners.expect(user));
+        }
+        world
+    }
+
+    /// A guild that nobody listens to.
+    pub(super) fn unheard(snapshot: GuildSnapshot) -> Self {
         Self {
-            state: GuildState::new(snapshot(), "http://test".into()),
+            state: GuildState::new(snapshot, "http://test".into()),
             ids: Ids::new(0),
             now: NOW,
         }
+    }
+
+    pub(super) fn row(&self, user: UserId) -> Arc<Row> {
+        self.state.members.get(&user).unwrap()
+    }
+
+    /// A member as others are shown it.
+    pub(super) fn shown(&self, user: UserId) -> Member {
+        self.state.member(&self.row(user))
+    }
+
+    /// The data of a GUILD_MEMBER_UPDATE of a member as it is.
+    pub(super) fn data_of_update(&self, user: UserId) -> Value {
+        body(&self.state.member_update(&self.row(user)).body)
     }
 
     pub(super) fn try_as(&mut self, actor: Actor, command: Command) -> Outcome {
@@ -214,6 +259,18 @@ impl Outcome {
         )
     }
 
+    /// Whose views changed, in order.
+    pub(super) fn viewers(&self) -> Vec<UserId> {
+        let views = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Views(views) => Some(views),
+            _ => None,
+        });
+        let mut users: Vec<UserId> = views.flatten().map(|(user, _)| *user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
     pub(super) fn message(&self) -> Message {
         match &self.answer {
             Ok(Answer::Message(message)) => Message::clone(message),
@@ -255,6 +312,7 @@ impl Listeners {
     pub(super) fn new(state: &GuildState) -> Self {
         let views = state
             .member_ids()
+            .into_iter()
             .map(|user| (user, state.view_of(user).unwrap()))
             .collect();
         Self {
@@ -283,7 +341,7 @@ impl Listeners {
                 }
                 Effect::Remove(user) => drop(self.views.remove(user)),
                 Effect::Clear(_) => self.views.clear(),
-                Effect::Write(_) | Effect::Show(..) => {}
+                Effect::Write(_) | Effect::Member(_) | Effect::Seen(_) | Effect::Show(..) => {}
             }
         }
     }

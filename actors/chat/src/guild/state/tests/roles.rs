@@ -6,6 +6,7 @@ use model::{Id, RoleId};
 use super::fixture::*;
 use crate::error::{ChatError, Missing, Refusal};
 use crate::guild::command::{Actor, Answer, Command, RolePatch};
+use storage::store::Write;
 
 fn patch() -> RolePatch {
     RolePatch::default()
@@ -159,7 +160,18 @@ fn a_deleted_role_is_taken_from_members_and_overwrites() {
     listeners.take(&outcome.effects);
     listeners.check(&world.state);
     assert_eq!(order(&world), [EVERYONE, LOW_ROLE, ADMIN_ROLE]);
-    assert!(world.state.members[&MOD].record.roles.is_empty());
+    assert!(world.shown(MOD).member.roles.is_empty());
+    assert!(
+        !outcome
+            .writes()
+            .any(|write| matches!(write, Write::PutMember(_))),
+        "however many members had it"
+    );
+    let shown = world.data_of_update(MOD);
+    assert_eq!(shown["roles"], serde_json::json!([]));
+    // Giving another role does not trip over the one that is gone.
+    world.ok(OWNER, Command::AddMemberRole(MOD, LOW_ROLE));
+    assert_eq!(world.row(MOD).record.roles, [LOW_ROLE]);
     assert_eq!(world.state.channels[&SECRET].permission_overwrites.len(), 1);
     assert_eq!(
         listeners.who_got("CHANNEL_DELETE"),
@@ -168,6 +180,38 @@ fn a_deleted_role_is_taken_from_members_and_overwrites() {
     );
     assert_eq!(listeners.who_got("GUILD_ROLE_DELETE").len(), 5);
     assert!(!listeners.who_got("CHANNEL_UPDATE").contains(&MOD));
+}
+
+#[test]
+fn a_role_change_is_computed_for_those_who_listen_only() {
+    let mut snapshot = snapshot();
+    add_members(&mut snapshot, 1_000..3_000);
+    let mut world = World::unheard(snapshot);
+    let patch = RolePatch {
+        permissions: Some(Permissions::empty()),
+        ..RolePatch::default()
+    };
+    let hide = |world: &mut World| {
+        let outcome = world.ok(
+            OWNER,
+            Command::ModifyRole(EVERYONE, Box::new(patch.clone())),
+        );
+        outcome.viewers()
+    };
+    let listening = [BOB, model::Id::new(1_500), STRANGER];
+    let coming = listening.map(|user| world.state.listeners.expect(user));
+    assert_eq!(
+        hide(&mut world),
+        [BOB, model::Id::new(1_500)],
+        "of 2,005 members, two listen"
+    );
+    world.everyone_may(everyone_default());
+    drop(coming);
+    assert!(hide(&mut world).is_empty());
+    assert!(
+        world.state.views().is_empty(),
+        "nor are views made for a relay"
+    );
 }
 
 #[test]

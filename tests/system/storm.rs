@@ -1,0 +1,60 @@
+//! The measurement of a reconnect storm, small: everybody comes back and nobody loses anything.
+
+use serde_json::Value;
+
+use crate::support::Process;
+
+#[test]
+fn all_sockets_are_cut_and_come_back_and_nothing_is_lost() {
+    let arguments = [
+        "bench",
+        "storm",
+        "--sessions",
+        "60",
+        "--rate",
+        "20",
+        "--within",
+        "300",
+        "--calm",
+        "1",
+        "--no-pin",
+    ];
+    let output = Process::run(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for nothing in [
+        "lost",
+        "duplicated",
+        "reordered",
+        "gaps_in_sequence",
+        "sessions_not_resumed",
+        "cut_by_the_node",
+    ] {
+        assert_eq!(result[nothing], 0, "{nothing}: {result}");
+    }
+    assert_eq!(result["storm"]["resume"]["count"], 30);
+    assert_eq!(result["storm"]["identify"]["count"], 30);
+    assert_eq!(result["only_resume"]["resume"]["count"], 60);
+    assert_eq!(result["only_identify"]["identify"]["count"], 60);
+    assert!(result["deliveries"].as_u64().unwrap() >= result["published"].as_u64().unwrap() * 30);
+}
+
+#[test]
+fn a_guild_of_many_sessions_in_one_process_has_every_event() {
+    let arguments = [
+        "bench",
+        "million",
+        "--sessions",
+        "300",
+        "--events",
+        "10",
+        "--relay-sessions",
+        "100",
+    ];
+    let output = Process::run(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["deliveries"], 3_000);
+    assert_eq!(result["sessions_with_other_than_all_events"], 0);
+    assert_eq!(result["guild_ms_per_event"]["count"], 10.0, "{result}");
+}
