@@ -19,11 +19,12 @@
 //!
 //! **What is not.** A batch is atomic but not isolated: while it is being applied a reader may see
 //! one partition changed and another not yet. A batch whose quorum failed midway is told as
-//! [`StoreError::Unknown`](crate::StoreError::Unknown); it may be seen, and may still be applied later, with the timestamp
-//! it had. Batches of different channels and guilds have no order among each other. All this presumes one writer per
-//! guild at a time, which the cluster layer sees to; two writers lose no rows, but one can edit what
-//! the other has just deleted. That leaves a row without author, which no reader shows and
-//! `anti_entropy.rs` deletes. Why it is so: `docs/adr/0007-batches-on-a-cluster.md`.
+//! [`StoreError::Unknown`]; it may be seen, and may still be applied later, with the timestamp it had.
+//! Batches of different channels and guilds have no order among each other. All this presumes one
+//! writer per guild at a time, which the cluster layer sees to; two writers lose no rows, but one can
+//! edit what the other has just deleted. That leaves a row without author, which no reader shows and
+//! `anti_entropy.rs` deletes. Deleting a guild of more than [`MEMBERS_AT_ONCE_MAX`] members takes the
+//! first of them out before. Why it is so: `docs/adr/0007-batches-on-a-cluster.md`.
 //!
 //! Durable is what the cluster calls durable: with one replica and `commitlog_sync: periodic` a power
 //! cut takes seconds of acknowledged writes. Run three replicas, or `group`.
