@@ -187,7 +187,7 @@ impl Store for ScyllaStore {
     }
 
     async fn guild_of_channel(&self, channel: ChannelId) -> Result<Option<GuildId>> {
-        Ok(facts::channel_state(&self.link, channel).await?.guild)
+        Ok(self.link.channel_state(channel).await?.guild)
     }
 
     async fn ban(&self, guild: GuildId, user: UserId) -> Result<Option<BanRecord>> {

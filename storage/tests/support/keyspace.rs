@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The variable that names the cluster: `scylla://HOST:PORT[,HOST:PORT…]`.
 pub(crate) const CLUSTER: &str = "GUILDHALL_TEST_CQL";
 
+/// Says that something is skipped: not by a macro, whose text the test harness keeps back.
+pub(crate) fn skip(why: &str) {
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+}
+
 /// The cluster the tests may use; `None`, and a line that says so, when there is none.
 pub(crate) fn cluster() -> Option<String> {
     let cluster = std::env::var(CLUSTER).ok();
     if cluster.is_none() {
-        // Not by a macro: the test harness keeps those back.
         static SAID: std::sync::Once = std::sync::Once::new();
         SAID.call_once(|| {
-            let text =
-                "SKIPPED: {} names no cluster; tests/cassandra/run.sh starts one for a command\n";
-            let _ = std::io::stderr().write_all(text.replace("{}", CLUSTER).as_bytes());
+            skip("GUILDHALL_TEST_CQL names no cluster; tests/cassandra/run.sh COMMAND starts one");
         });
     }
     cluster

@@ -206,7 +206,11 @@ impl Link {
         Ok((rows, next))
     }
 
-    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+    /// A place for a read of the port, held as long as it is asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when too many wait.
+    pub(super) async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);
         }

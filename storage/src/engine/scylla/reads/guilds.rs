@@ -12,13 +12,14 @@ use model::guild::Guild;
 use model::member::MemberRecord;
 use model::role::Role;
 use model::user::{Account, User};
-use model::{GuildId, Id, UserId};
+use model::{ChannelId, GuildId, Id, UserId};
 
 use super::super::changes::{Kind, Part, SHARDS, tiny, whole};
 use super::super::facts;
 use super::super::link::Link;
 use super::super::record::{id, int, number};
 use super::super::statements::{Statement, big, is};
+use super::super::work::ChannelState;
 use super::{KEYS_IN_MAX, QUESTIONS_AT_ONCE, all_decoded, rows_max};
 use crate::engine::value;
 use crate::store::{GuildSnapshot, Result};
@@ -186,11 +187,17 @@ impl Link {
         }))
     }
 
+    /// The state of a channel, for a read.
+    pub(in super::super) async fn channel_state(&self, channel: ChannelId) -> Result<ChannelState> {
+        let _place = self.place().await?;
+        facts::channel_state(self, channel).await
+    }
+
     /// A channel with its last message and pin as they are.
     async fn with_state(&self, mut channel: Channel) -> Result<Channel> {
         let key = || vec![big(int(channel.id))];
         let (state, pin) = tokio::try_join!(
-            facts::channel_state(self, channel.id),
+            self.channel_state(channel.id),
             self.row::<(Option<i64>,)>(Statement::LastPin, key()),
         )?;
         channel.last_message_id = state.last;
