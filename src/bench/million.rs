@@ -17,7 +17,7 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use chat::guild::command::Actor;
 use chat::session::transport::{Close, Head, Sent, Transport};
-use chat::session::{self, Attached, Login, Platform};
+use chat::session::{self, Attached, GuildSubscription, Login, Platform};
 use chat::{Chat, ChatConfig, accounts};
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -64,6 +64,10 @@ pub(crate) struct MillionArgs {
     /// Members are shown as online: each login is told to the guild.
     #[arg(long)]
     online: bool,
+    /// Percent of the sessions that do not show the guild, and are given nothing that is not for
+    /// them by name.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=99))]
+    passive: u32,
 }
 
 /// A counter on a cache line of its own.
@@ -118,6 +122,10 @@ pub(crate) async fn run(args: MillionArgs) -> anyhow::Result<()> {
     let config = ChatConfig {
         sessions_max: sessions,
         relay_sessions_max: args.relay_sessions,
+        passive_members_min: match args.passive {
+            0 => usize::MAX,
+            _ => 0,
+        },
         ..ChatConfig::default()
     };
     let node = otp::Node::new("million");
@@ -146,6 +154,12 @@ pub(crate) async fn run(args: MillionArgs) -> anyhow::Result<()> {
         subscribed() as usize == sessions
     })
     .await?;
+    let active = show(&args, guild, &attached);
+    let passive = || gauge(&exporter.render(), "guildhall_relay_passive_subscriptions");
+    wait("those who show the guild are active", || {
+        passive() as usize == sessions - active
+    })
+    .await?;
     let sign_in_seconds = began.elapsed().as_secs_f64();
     let sign_in_cpu = server::cpu(process)?.since(cpu).total;
     let rss_connected = resident()?;
@@ -161,7 +175,7 @@ pub(crate) async fn run(args: MillionArgs) -> anyhow::Result<()> {
         };
         let posted = Instant::now();
         chat::guild::post_message(&chat, Actor::User(owner.user.id), channel, draft).await?;
-        let due = number * sessions as u64;
+        let due = number * active as u64;
         while all.sum() < due {
             ensure!(posted.elapsed() < DEADLINE, "an event is not everywhere");
             tokio::time::sleep(Duration::from_micros(200)).await;
@@ -174,15 +188,24 @@ pub(crate) async fn run(args: MillionArgs) -> anyhow::Result<()> {
     let metrics = exporter.render();
     let wrong = own
         .iter()
-        .filter(|count| count.load(Ordering::Relaxed) != args.events)
+        .enumerate()
+        .filter(|(number, count)| {
+            let due = if shows(&args, *number) {
+                args.events
+            } else {
+                0
+            };
+            count.load(Ordering::Relaxed) != due
+        })
         .count();
     let each = |bytes: u64| round(bytes as f64 / 1_024.0 / sessions as f64);
-    let deliveries = u64::from(args.events) * sessions as u64;
+    let deliveries = u64::from(args.events) * active as u64;
     let result = json!({
         "bench": "million",
         "conditions": conditions(json!({
             "sessions": sessions, "events": args.events, "payload_bytes": args.payload,
             "relays": sessions.div_ceil(args.relay_sessions), "online": args.online,
+            "passive_percent": args.passive,
             "store": "memory", "transport": "counts, no sockets",
             "processors": std::thread::available_parallelism().map_or(1, usize::from),
         })),
@@ -255,7 +278,7 @@ async fn sign_in(
     all: &Arc<Counters>,
     own: &[Arc<AtomicU32>],
     online: bool,
-) -> anyhow::Result<Vec<Attached>> {
+) -> anyhow::Result<Vec<(usize, Attached)>> {
     let total = accounts.len();
     let signing_in = accounts
         .into_iter()
@@ -280,17 +303,39 @@ async fn sign_in(
                 version: 10,
                 resume_gateway_url: String::new(),
             };
-            session::login(chat, login, transport)
+            async move { (number, session::login(chat, login, transport).await) }
         });
     let mut signing_in = futures_util::stream::iter(signing_in).buffer_unordered(LOGINS_AT_ONCE);
     let mut attached = Vec::with_capacity(total);
     while let Some(one) = signing_in.next().await {
-        attached.push(one?);
+        attached.push((one.0, one.1?));
         if attached.len().is_multiple_of(100_000) {
             eprintln!("{} signed in", attached.len());
         }
     }
     Ok(attached)
+}
+
+/// Whether this session shows the guild.
+fn shows(args: &MillionArgs, number: usize) -> bool {
+    number % 100 >= args.passive as usize
+}
+
+/// Has the clients of the sessions that show the guild say so; how many they are.
+fn show(args: &MillionArgs, guild: GuildId, attached: &[(usize, Attached)]) -> usize {
+    let mut active = 0;
+    for (number, one) in attached {
+        if shows(args, *number) {
+            active += 1;
+            if args.passive > 0 {
+                one.subscribe_guilds(vec![GuildSubscription {
+                    guild,
+                    channels: None,
+                }]);
+            }
+        }
+    }
+    active
 }
 
 async fn wait(what: &str, done: impl Fn() -> bool) -> anyhow::Result<()> {

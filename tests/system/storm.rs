@@ -58,3 +58,24 @@ fn a_guild_of_many_sessions_in_one_process_has_every_event() {
     assert_eq!(result["sessions_with_other_than_all_events"], 0);
     assert_eq!(result["guild_ms_per_event"]["count"], 10.0, "{result}");
 }
+
+#[test]
+fn sessions_that_do_not_show_the_guild_are_given_nothing() {
+    let arguments = [
+        "bench",
+        "million",
+        "--sessions",
+        "300",
+        "--events",
+        "10",
+        "--relay-sessions",
+        "100",
+        "--passive",
+        "90",
+    ];
+    let output = Process::run(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["deliveries"], 300);
+    assert_eq!(result["sessions_with_other_than_all_events"], 0);
+}

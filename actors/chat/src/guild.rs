@@ -7,7 +7,7 @@
 //!
 //! * Started on demand by [`Guilds`], with its lane and its relay, as a family ([`family`]).
 //! * When it dies its supervisor starts it again: it waits until its lane is empty and loads from
-//!   the store all but the members, which are in the [member table](members). If it finds that
+//!   the store all but the members, which are in the [member table](mod@members). If it finds that
 //!   table gone, it ends without an answer: its keeper has died, and the next fills another. A request it had not handed to the lane was not applied and is asked again by
 //!   `execute`; one it had handed over is answered by the lane. No session is lost.
 //! * It calls the lane (to wait until it is empty) and the data service (to load); nothing else.

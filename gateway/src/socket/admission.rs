@@ -16,7 +16,7 @@
 //!   Discord's answer to too many of them ("Invalid Session", "Max Concurrency"): after op 7 some
 //!   clients would RESUME a session they do not have.
 //!
-//! [`gate`] has the waiting and the clock.
+//! `admission/gate.rs` has the waiting and the clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -11,7 +11,7 @@
 //!   new table from the store. No session notices: lane and relays go on. The table has no heir: an
 //!   heir would have to be a process that does something, and could fail of it.
 //! * It calls nobody, nobody calls it, its mailbox is empty.
-//! * Next hop: [`super::members`].
+//! * Next hop: [`mod@super::members`].
 
 use std::convert::Infallible;
 use std::sync::Arc;

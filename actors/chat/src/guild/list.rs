@@ -14,7 +14,7 @@
 //! * It is told *who* changed, and looks up how: so changes fold, and none can be taken in twice or in
 //!   the wrong order. More than [`DIRTY_MAX`] at once become new lists, sent with SYNC.
 //! * Started by the guild's family supervisor, last of all: its death takes nobody along. What
-//!   sessions watch is in the handle ([`Lists`]); its successor sends every list anew. So it does
+//!   sessions watch is in the handle (`Lists`); its successor sends every list anew. So it does
 //!   when the guild starts again.
 //! * It calls nobody; it appends to outboxes. Its mailbox holds one Flush.
 //! * Who may not view a channel gets nothing of its list: that is looked up before every event.

@@ -69,7 +69,7 @@ pub enum Message {
         /// Status by platform.
         client_status: Map<String, Value>,
     },
-    /// See [`super::watch_members`].
+    /// A session watches parts of member lists from here on.
     Watch {
         /// What.
         watch: Box<Watch>,

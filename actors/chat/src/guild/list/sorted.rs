@@ -17,7 +17,7 @@ use std::ops::Range;
 pub const LEAF_MAX: usize = 512;
 
 /// Items of two neighbours at which they are joined.
-const JOINED_MAX: usize = LEAF_MAX / 2;
+const JOINED_MAX: usize = 256;
 
 /// A sorted sequence without repeats.
 #[derive(Debug, Clone)]
