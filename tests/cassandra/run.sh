@@ -27,9 +27,10 @@ version=$("$java" -XshowSettings:properties -version 2>&1 | sed -n 's/ *java.spe
 jars=$("$here/install.sh")
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/guildhall-cassandra.XXXXXX")
-pids=()
+pids=() command=
 finish() {
   trap - EXIT INT TERM
+  [[ -z $command ]] || kill "$command" 2>/dev/null || true
   for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   [[ ${KEEP-} == 1 ]] && echo "kept: $work" >&2 || rm -rf "$work"
@@ -87,8 +88,11 @@ done
 echo "Cassandra: $nodes node(s) on port $cql_port, ready in $((SECONDS - began)) s" >&2
 
 export GUILDHALL_TEST_CQL=scylla://$contact GUILDHALL_TEST_CQL_PIDS=${pids[*]}
+# Waited for, not run in front: only so a signal ends it at once.
+"$@" <&0 &
+command=$!
 status=0
-"$@" || status=$?
+wait "$command" || status=$?
 if ((status)); then
   for ((node = 1; node <= nodes; node++)); do
     echo "warnings of node $node:" >&2
