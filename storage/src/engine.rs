@@ -9,6 +9,7 @@
 //! A new engine is a file here, a line in [`open`] and a line in `storage/tests/engines.rs`.
 
 mod rules;
+mod places;
 mod value;
 pub mod memory;
 pub mod fjall;

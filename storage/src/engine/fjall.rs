@@ -33,10 +33,9 @@ mod repair;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
@@ -45,6 +44,7 @@ use model::message::MessageRecord;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
+use super::places::Places;
 use crate::error::StoreError;
 use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
 use committer::{Committer, Job};
@@ -61,8 +61,7 @@ pub const READS_WAITING: usize = 8_192;
 /// The engine behind `fjall:DIR`.
 pub struct FjallStore {
     inner: Arc<Inner>,
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    places: Places,
 }
 
 struct Inner {
@@ -90,8 +89,7 @@ impl FjallStore {
         let inner = blocking(move || Inner::open(&directory)).await?;
         Ok(Self {
             inner: Arc::new(inner),
-            places: Arc::new(Semaphore::new(READS_AT_ONCE)),
-            waiting: AtomicUsize::new(0),
+            places: Places::new(READS_AT_ONCE, READS_WAITING),
         })
     }
 
@@ -114,7 +112,7 @@ impl FjallStore {
         &self,
         work: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let place = self.place().await?;
+        let place = self.places.take().await?;
         let inner = self.inner.clone();
         blocking(move || {
             let answer = work(&inner.tables.reader());
@@ -122,38 +120,6 @@ impl FjallStore {
             answer
         })
         .await
-    }
-
-    async fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
-        let _waiting = Waiting::new(&self.waiting)?;
-        self.places
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| StoreError::Busy)
-    }
-}
-
-/// Counts a read that waits, as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Result<Self> {
-        let counted = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) < READS_WAITING {
-            return Ok(counted);
-        }
-        metrics::counter!("guildhall_store_busy_total", "where" => "reads").increment(1);
-        Err(StoreError::Busy)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

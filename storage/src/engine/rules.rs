@@ -1,11 +1,14 @@
 //! What every engine must agree on and no record says by itself.
 
+use std::collections::HashMap;
+
 use model::emoji::ReactionEmoji;
 use model::user::Account;
+use model::{ChannelId, MessageId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::store::Result;
+use crate::store::{Result, Write};
 
 /// Longest text in a key, in bytes; keeps an entry of the embedded engine's journal below one 4 KiB
 /// page.
@@ -56,4 +59,47 @@ pub(super) fn emoji_identity(emoji: &ReactionEmoji) -> Vec<u8> {
 /// How many messages of a page of `limit` may lie above and at or below the one it is around.
 pub(super) fn around(limit: usize) -> (usize, usize) {
     (limit / 2, limit - limit / 2)
+}
+
+/// Whether every write of a batch will find what it needs, the earlier ones of the batch counted in.
+/// `has_message` and `account` say what is stored before it.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Conflict`], as [`Write`] says; nothing of the batch is to
+/// be applied then.
+pub(super) fn check_batch<'s>(
+    batch: &[Write],
+    has_message: impl Fn(ChannelId, MessageId) -> bool,
+    account: impl Fn(UserId) -> Option<&'s Account>,
+) -> Result<()> {
+    let mut touched = HashMap::<(ChannelId, MessageId), bool>::new();
+    for write in batch {
+        let needs = match write {
+            Write::PutMessage(record) => {
+                touched.insert((record.channel_id, record.id), true);
+                continue;
+            }
+            Write::DeleteMessage(channel, message) => {
+                touched.insert((*channel, *message), false);
+                continue;
+            }
+            Write::PatchMessage(channel, message, _) | Write::PutPin(channel, message, _) => {
+                (*channel, *message)
+            }
+            Write::PutReaction(reaction) => (reaction.channel_id, reaction.message_id),
+            Write::PutAccount(new) => {
+                let old = account(new.user.id).ok_or(StoreError::NotFound)?;
+                if unique_name(old) != unique_name(new) {
+                    return Err(StoreError::Conflict("username"));
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        let there = touched.get(&needs).copied();
+        if !there.unwrap_or_else(|| has_message(needs.0, needs.1)) {
+            return Err(StoreError::NotFound);
+        }
+    }
+    Ok(())
 }

@@ -85,47 +85,13 @@ impl State {
         if self.closed {
             return Err(closed());
         }
-        self.check(&batch)?;
+        rules::check_batch(
+            &batch,
+            |channel, message| self.messages.contains_key(&(channel, message)),
+            |user| self.accounts.get(&user),
+        )?;
         for write in batch {
             self.apply(write);
-        }
-        Ok(())
-    }
-
-    /// Whether every write of the batch will find what it needs, the earlier ones of the batch
-    /// counted in.
-    fn check(&self, batch: &[Write]) -> Result<()> {
-        let mut touched = BTreeMap::<Place, bool>::new();
-        for write in batch {
-            let needs = match write {
-                Write::PutMessage(record) => {
-                    touched.insert((record.channel_id, record.id), true);
-                    continue;
-                }
-                Write::DeleteMessage(channel, message) => {
-                    touched.insert((*channel, *message), false);
-                    continue;
-                }
-                Write::PatchMessage(channel, message, _) | Write::PutPin(channel, message, _) => {
-                    (*channel, *message)
-                }
-                Write::PutReaction(reaction) => (reaction.channel_id, reaction.message_id),
-                Write::PutAccount(account) => {
-                    let old = self
-                        .accounts
-                        .get(&account.user.id)
-                        .ok_or(StoreError::NotFound)?;
-                    if rules::unique_name(old) != rules::unique_name(account) {
-                        return Err(StoreError::Conflict("username"));
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
-            let there = touched.get(&needs).copied();
-            if !there.unwrap_or_else(|| self.messages.contains_key(&needs)) {
-                return Err(StoreError::NotFound);
-            }
         }
         Ok(())
     }

@@ -18,7 +18,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use scylla::client::execution_profile::ExecutionProfile;
@@ -32,7 +31,7 @@ use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::CqlValue;
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::anti_entropy::Orphans;
 use super::changes::Change;
@@ -41,6 +40,7 @@ use super::failure::Failure;
 use super::schema;
 use super::statements::{Cell, Prepared, Statement};
 use super::url::Cluster;
+use crate::engine::places::Places;
 use crate::error::StoreError;
 use crate::store::Result;
 
@@ -82,8 +82,7 @@ pub(super) struct Link {
     pub(super) clock: Clock,
     /// Rows without author that readers met.
     pub(super) orphans: Orphans,
-    places: Semaphore,
-    waiting: AtomicUsize,
+    places: Places,
 }
 
 impl Link {
@@ -120,8 +119,7 @@ impl Link {
             prepared,
             clock: Clock::default(),
             orphans: Orphans::default(),
-            places: Semaphore::new(CQL_READS_AT_ONCE),
-            waiting: AtomicUsize::new(0),
+            places: Places::new(CQL_READS_AT_ONCE, CQL_READS_WAITING),
         })
     }
 
@@ -210,12 +208,8 @@ impl Link {
     ///
     /// # Errors
     /// [`StoreError::Busy`] when too many wait.
-    pub(super) async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok(place);
-        }
-        let _waiting = Waiting::new(&self.waiting)?;
-        self.places.acquire().await.map_err(|_| StoreError::Busy)
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        self.places.take().await
     }
 
     /// Makes changes, all or none: one statement, one partition's batch, or a logged batch.
@@ -348,24 +342,4 @@ fn profiles(cluster: &Cluster) -> (ExecutionProfile, ExecutionProfile) {
 
 fn corrupt(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
-}
-
-/// Counts a read that waits, as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Result<Self> {
-        let counted = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) < CQL_READS_WAITING {
-            return Ok(counted);
-        }
-        metrics::counter!("guildhall_store_busy_total", "where" => "reads").increment(1);
-        Err(StoreError::Busy)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -24,7 +24,6 @@ use model::{AttachmentId, ChannelId, GuildId, MessageId, UserId};
 use super::changes::{Kind, Part};
 use super::record;
 use crate::engine::rules::{self, Counted};
-use crate::error::StoreError;
 use crate::store::{LostFile, Result, Write};
 
 /// Where a message is.
@@ -117,48 +116,16 @@ impl Work {
     /// # Errors
     /// What [`Write`] says of each write.
     pub(super) fn commit(&mut self, batch: Vec<Write>) -> Result<()> {
-        self.check(&batch)?;
+        rules::check_batch(
+            &batch,
+            |channel, message| {
+                let slot = self.messages.get(&(channel, message));
+                slot.is_some_and(|slot| slot.now.is_some())
+            },
+            |user| self.accounts.get(&user)?.now.as_ref(),
+        )?;
         for write in batch {
             self.apply(write);
-        }
-        Ok(())
-    }
-
-    /// Whether every write will find what it needs, the earlier ones of the batch counted in.
-    fn check(&self, batch: &[Write]) -> Result<()> {
-        let mut touched = BTreeMap::<Place, bool>::new();
-        for write in batch {
-            let needs = match write {
-                Write::PutMessage(record) => {
-                    touched.insert((record.channel_id, record.id), true);
-                    continue;
-                }
-                Write::DeleteMessage(channel, message) => {
-                    touched.insert((*channel, *message), false);
-                    continue;
-                }
-                Write::PatchMessage(channel, message, _) | Write::PutPin(channel, message, _) => {
-                    (*channel, *message)
-                }
-                Write::PutReaction(reaction) => (reaction.channel_id, reaction.message_id),
-                Write::PutAccount(account) => {
-                    let slot = self.accounts.get(&account.user.id);
-                    let old = slot.and_then(|slot| slot.now.as_ref());
-                    let old = old.ok_or(StoreError::NotFound)?;
-                    if rules::unique_name(old) != rules::unique_name(account) {
-                        return Err(StoreError::Conflict("username"));
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
-            let there = || {
-                let slot = self.messages.get(&needs);
-                slot.is_some_and(|slot| slot.now.is_some())
-            };
-            if !touched.get(&needs).copied().unwrap_or_else(there) {
-                return Err(StoreError::NotFound);
-            }
         }
         Ok(())
     }
