@@ -15,9 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metrics::{counter, gauge};
 use model::UserId;
-use otp::Semaphore;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::CALL_LIMIT;
 use super::members::{Gone, MemberTable, Row};
@@ -37,10 +35,9 @@ pub const WALK_STEP: usize = 512;
 pub(crate) struct Walks {
     permits: Semaphore,
     waiting: AtomicUsize,
-    freed: Notify,
     /// Tests hold walks here: after each step a permit is needed.
     #[cfg(test)]
-    pub(crate) gate: tokio::sync::Semaphore,
+    pub(crate) gate: Semaphore,
 }
 
 impl Default for Walks {
@@ -48,16 +45,17 @@ impl Default for Walks {
         Self {
             permits: Semaphore::new(WALKS_MAX),
             waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
             #[cfg(test)]
-            gate: tokio::sync::Semaphore::new(tokio::sync::Semaphore::MAX_PERMITS),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
 }
 
 /// One that may walk; gives its permit back when it is dropped.
 pub(crate) struct Walk<'w> {
+    #[cfg(test)]
     walks: &'w Walks,
+    _permit: SemaphorePermit<'w>,
 }
 
 /// One that waits.
@@ -71,9 +69,7 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Walk<'_> {
     fn drop(&mut self) {
-        self.walks.permits.release();
         gauge!("guildhall_member_walks").decrement(1.0);
-        self.walks.freed.notify_one();
     }
 }
 
@@ -81,7 +77,8 @@ impl Walks {
     /// How many walk, and how many wait.
     #[cfg(test)]
     pub(crate) fn under_way(&self) -> (usize, usize) {
-        (self.permits.count(), self.waiting.load(Ordering::Relaxed))
+        let walking = WALKS_MAX - self.permits.available_permits();
+        (walking, self.waiting.load(Ordering::Relaxed))
     }
 
     /// Waits until it may walk.
@@ -89,24 +86,26 @@ impl Walks {
     /// # Errors
     /// [`ChatError::Busy`]: too many wait, or it waited for [`CALL_LIMIT`].
     pub(crate) async fn begin(&self) -> Result<Walk<'_>> {
-        let deadline = Instant::now() + CALL_LIMIT;
-        let mut waiting = None;
-        loop {
-            // Made before the permit is tried for: one that is freed in between wakes it.
-            let freed = self.freed.notified();
-            if self.permits.acquire().is_ok() {
-                gauge!("guildhall_member_walks").increment(1.0);
-                return Ok(Walk { walks: self });
-            }
-            if waiting.is_none() {
-                waiting = Some(Waiting(&self.waiting));
-                if self.waiting.fetch_add(1, Ordering::Relaxed) >= WALKS_WAITING_MAX {
-                    return Err(refused());
-                }
-            }
-            if tokio::time::timeout_at(deadline, freed).await.is_err() {
-                return Err(refused());
-            }
+        let permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => self.wait().await?,
+        };
+        gauge!("guildhall_member_walks").increment(1.0);
+        Ok(Walk {
+            #[cfg(test)]
+            walks: self,
+            _permit: permit,
+        })
+    }
+
+    async fn wait(&self) -> Result<SemaphorePermit<'_>> {
+        let _waiting = Waiting(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WALKS_WAITING_MAX {
+            return Err(refused());
+        }
+        match tokio::time::timeout(CALL_LIMIT, self.permits.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(refused()),
         }
     }
 }
