@@ -1,36 +1,14 @@
 //! The command line as a person and a script use it.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{ALL_INTENTS, DEADLINE, Gateway, Http, Process};
 
-/// Runs the binary to its end; one that goes on running is killed and fails the test.
-fn guildhall(arguments: &[&str]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begin.elapsed() > DEADLINE {
-            child.kill().unwrap();
-            panic!("{arguments:?} ends in time");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().unwrap()
-}
-
 fn admin(data: &Path, arguments: &[&str]) -> Value {
     let data = data.to_str().unwrap();
-    let output = guildhall(&[&["admin", "--json", "--data", data], arguments].concat());
+    let output = Process::run(&[&["admin", "--json", "--data", data], arguments].concat());
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -194,13 +172,13 @@ fn mistakes_are_named_and_exit_with_a_code() {
         ),
         (vec!["nonsense"], 2, "nonsense"),
     ] {
-        let output = guildhall(&arguments);
+        let output = Process::run(&arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains(says), "{arguments:?}: {text}");
         assert!(!text.contains("panicked"), "{arguments:?}: {text}");
     }
-    let help = guildhall(&["--help"]);
+    let help = Process::run(&["--help"]);
     assert!(help.status.success() && !help.stdout.is_empty());
 }
 
@@ -242,7 +220,7 @@ async fn serve_says_when_it_is_stopped_and_nothing_of_the_engine() {
 async fn a_second_node_on_the_same_data_directory_or_port_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::dev(directory.path(), &[]);
-    let second = guildhall(&[
+    let second = Process::run(&[
         "dev",
         "--listen",
         "127.0.0.1:0",
@@ -252,7 +230,7 @@ async fn a_second_node_on_the_same_data_directory_or_port_is_refused() {
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     let elsewhere = tempfile::tempdir().unwrap();
     let taken = process.addr().to_string();
-    let second = guildhall(&[
+    let second = Process::run(&[
         "dev",
         "--listen",
         &taken,

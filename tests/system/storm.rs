@@ -39,21 +39,18 @@ fn all_sockets_are_cut_and_come_back_and_nothing_is_lost() {
     assert!(result["deliveries"].as_u64().unwrap() >= result["published"].as_u64().unwrap() * 30);
 }
 
-#[test]
-fn a_guild_of_many_sessions_in_one_process_has_every_event() {
-    let arguments = [
-        "bench",
-        "million",
-        "--sessions",
-        "300",
-        "--events",
-        "10",
-        "--relay-sessions",
-        "100",
-    ];
+/// What `bench million` says of 300 sessions over three relays and 10 events.
+fn million(more: &[&str]) -> Value {
+    let size = ["--sessions", "300", "--relay-sessions", "100"];
+    let arguments = [&["bench", "million", "--events", "10"], &size[..], more].concat();
     let output = Process::run(&arguments);
     assert!(output.status.success(), "{output:?}");
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_guild_of_many_sessions_in_one_process_has_every_event() {
+    let result = million(&[]);
     assert_eq!(result["deliveries"], 3_000);
     assert_eq!(result["sessions_with_other_than_all_events"], 0);
     assert_eq!(result["guild_ms_per_event"]["count"], 10.0, "{result}");
@@ -61,21 +58,7 @@ fn a_guild_of_many_sessions_in_one_process_has_every_event() {
 
 #[test]
 fn sessions_that_do_not_show_the_guild_are_given_nothing() {
-    let arguments = [
-        "bench",
-        "million",
-        "--sessions",
-        "300",
-        "--events",
-        "10",
-        "--relay-sessions",
-        "100",
-        "--passive",
-        "90",
-    ];
-    let output = Process::run(&arguments);
-    assert!(output.status.success(), "{output:?}");
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let result = million(&["--passive", "90"]);
     assert_eq!(result["deliveries"], 300);
     assert_eq!(result["sessions_with_other_than_all_events"], 0);
 }
