@@ -54,7 +54,7 @@ macro_rules! engine_conformance {
             messages: paging, around, across_buckets, last_message_ids, patches, replaced, large_values, purge, put_while_purged, purge_list, lost_files;
             reactions: counting, order, paging_reactors, clearing, need_their_message;
             pins: order_and_count, follow_their_message;
-            batches: all_or_nothing, in_order, settings, many_at_once, close_refuses;
+            batches: all_or_nothing, within_a_batch, in_order, settings, many_at_once, close_refuses;
             restart: everything_is_still_there;
         }
     };

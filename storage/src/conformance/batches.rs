@@ -1,8 +1,8 @@
 //! Batches: whole or not at all, in the order of the calls.
 
-use super::{ADA, CHANNEL, Engine, account, ids, message_id, put, record};
+use super::{ADA, CHANNEL, Engine, account, ids, message_id, put, reaction, record};
 use crate::error::StoreError;
-use crate::store::{Page, Write};
+use crate::store::{Page, RecordPatch, Write};
 
 /// A batch with one failing write changes nothing, wherever the failing write stands.
 pub async fn all_or_nothing(engine: &dyn Engine) {
@@ -39,6 +39,38 @@ pub async fn all_or_nothing(engine: &dyn Engine) {
     let left = store.messages(CHANNEL, Page::Latest, 5).await.unwrap();
     assert_eq!(ids(&left), [message_id(1, 3), message_id(1, 1)]);
     store.commit(Vec::new()).await.unwrap();
+}
+
+/// A write finds what the earlier ones of its batch leave, not what was stored before the batch.
+pub async fn within_a_batch(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let (old, new) = (message_id(1, 1), message_id(1, 2));
+    let patch = |id, text: &str| {
+        let patch = RecordPatch {
+            content: Some(text.to_owned()),
+            ..RecordPatch::default()
+        };
+        Write::PatchMessage(CHANNEL, id, Box::new(patch))
+    };
+    store.commit(vec![put(old)]).await.unwrap();
+    let react = Write::PutReaction(reaction(old, ADA, "👍", 1));
+    let pin = Write::PutPin(CHANNEL, old, 1);
+    for needs_it in [patch(old, "edited"), react, pin] {
+        let batch = vec![Write::DeleteMessage(CHANNEL, old), needs_it];
+        assert_eq!(store.commit(batch).await, Err(StoreError::NotFound));
+    }
+    assert_eq!(store.message(CHANNEL, old).await, Ok(Some(record(old))));
+    let batch = vec![put(new), patch(new, "edited")];
+    store.commit(batch).await.unwrap();
+    let batch = vec![
+        Write::DeleteMessage(CHANNEL, old),
+        put(old),
+        patch(old, "again"),
+    ];
+    store.commit(batch).await.unwrap();
+    let page = store.messages(CHANNEL, Page::Latest, 5).await.unwrap();
+    let texts: Vec<&str> = page.iter().map(|record| record.content.as_str()).collect();
+    assert_eq!(texts, ["edited", "again"]);
 }
 
 /// Batches take effect in the order of the calls, whoever awaits them first.
