@@ -288,6 +288,38 @@ async fn a_hundred_deaths_of_keepers_guilds_and_lists_are_noticed_by_nobody() {
     }
 }
 
+/// The lane puts a change into the table before it says that it is settled: whoever has seen it sees
+/// it from there on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_seen_is_not_taken_back() {
+    const CHANGES: u64 = 50;
+    let world = Arc::new(World::new().await);
+    let reading = {
+        let world = world.clone();
+        tokio::spawn(async move {
+            let mut seen = 0;
+            while seen < CHANGES {
+                let id = world.member.user.id;
+                let member = member(&world.chat, Actor::System, world.guild, id).await;
+                let nick = member.unwrap().member.nick.unwrap_or_default();
+                let now = nick.parse().unwrap_or(0);
+                assert!(now >= seen, "change {seen} was taken back");
+                seen = now;
+            }
+        })
+    };
+    for number in 1..=CHANGES {
+        let patch = MemberPatch {
+            nick: Some(Some(number.to_string())),
+            ..MemberPatch::default()
+        };
+        let id = world.member.user.id;
+        let changed = modify_member(&world.chat, Actor::System, world.guild, id, patch).await;
+        changed.unwrap();
+    }
+    reading.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_over_a_hundred_thousand_members_holds_up_nobody() {
     const MEMBERS: u64 = 100_000;

@@ -4,6 +4,7 @@
 
 mod changes;
 mod channels;
+mod creates;
 mod fixture;
 mod members;
 mod messages;

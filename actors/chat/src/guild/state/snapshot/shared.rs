@@ -68,8 +68,9 @@ impl SharedCreates {
     pub fn changed(&mut self, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::Publish(event) if event.name == "TYPING_START" => {}
-                Effect::Publish(event) if event.name == "PRESENCE_UPDATE" => {
+                Effect::Publish(event)
+                    if matches!(event.name, "TYPING_START" | "PRESENCE_UPDATE") => {}
+                Effect::Seen(_) => {
                     // Logins change presences: what shows none is not made again for each.
                     self.made.retain(|key, _| key.listed == Listed::Receiver);
                 }
