@@ -54,7 +54,7 @@ with_me=()
 command -v setpriv >/dev/null && with_me=(setpriv --pdeathsig KILL)
 
 start() { # start NUMBER
-  local address=127.0.0.$1 dir=$work/$1 ring_delay=1 deadline=$((SECONDS + 180)) pid
+  local address=127.0.0.$1 dir=$work/$1 ring_delay=1
   mkdir -p "$dir/conf"
   : >"$dir/out"
   # A joining node needs time to hear from the seed.
@@ -68,22 +68,47 @@ start() { # start NUMBER
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=$ring_delay \
     -Dcassandra.superuser_setup_delay_ms=0 \
     -cp "$dir/conf:$jars/*" org.apache.cassandra.service.CassandraDaemon >"$dir/out" 2>&1 </dev/null &
-  pid=$!
-  pids+=("$pid")
-  until grep -q "Starting listening for CQL clients" "$dir/out"; do
-    if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > deadline)); then
-      echo "node $1 of Cassandra did not start; the end of what it said:" >&2
-      tail -30 "$dir/out" >&2
-      exit 1
-    fi
+  pids[$1 - 1]=$!
+}
+
+ready() { # ready NUMBER: whether it came up in time
+  local out=$work/$1/out pid=${pids[$1 - 1]} deadline=$((SECONDS + 180))
+  until grep -q "Starting listening for CQL clients" "$out"; do
+    kill -0 "$pid" 2>/dev/null && ((SECONDS <= deadline)) || return 1
     sleep 0.2
   done
 }
 
+# On a machine that is busy a node may not hear of the others in time, and then ends itself: it is
+# started again with nothing.
+start_surely() { # start_surely NUMBER
+  local try
+  for try in 1 2 3; do
+    start "$1"
+    ready "$1" && return
+    kill -KILL "${pids[$1 - 1]}" 2>/dev/null || true
+    echo "node $1 of Cassandra did not start ($try of 3 tries); what it complained of and the end of what it said:" >&2
+    grep -A5 -E "^ERROR |Exception" "$work/$1/out" | head -40 >&2 || true
+    tail -30 "$work/$1/out" >&2
+    rm -rf "${work:?}/$1"
+  done
+  exit 1
+}
+
 began=$SECONDS contact=
 for ((node = 1; node <= nodes; node++)); do
-  start "$node"
+  start_surely "$node"
   contact+=${contact:+,}127.0.0.$node:$cql_port
+done
+# Each must have heard of all others, or what is sent to one early finds fewer replicas than there are.
+deadline=$((SECONDS + 120))
+for ((node = 1; node <= nodes; node++)); do
+  for ((other = 1; other <= nodes; other++)); do
+    until [[ $node == "$other" ]] || grep -q "/127.0.0.$other:$storage_port is now UP" "$work/$node/out"; do
+      ((SECONDS <= deadline)) || { echo "node $node of Cassandra does not hear of node $other" >&2; exit 1; }
+      sleep 0.2
+    done
+  done
 done
 echo "Cassandra: $nodes node(s) on port $cql_port, ready in $((SECONDS - began)) s" >&2
 

@@ -9,6 +9,7 @@ use otp::{
     RequestRef, ServerRef, StartError,
 };
 use parking_lot::Mutex;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::trace::{Trace, say};
@@ -55,7 +56,10 @@ impl GenServer for DriverServer {
     }
 
     async fn handle_info(&mut self, info: Info, _ctx: &mut Context<Self>) -> Next<Self> {
-        self.inbox.try_send(info).unwrap();
+        // Closed: the scenario is over, and what still comes is none of its trace.
+        if let Err(TrySendError::Full(info)) = self.inbox.try_send(info) {
+            panic!("more than {INBOX} messages; the last: {info:?}");
+        }
         Next::Go
     }
 }
