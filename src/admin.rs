@@ -38,6 +38,9 @@ pub const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Most rows of a listing.
 pub const LIST_MAX: usize = 1_000;
 
+/// Channels in the list of those read most.
+pub const HOT_CHANNELS_LISTED_MAX: usize = 20;
+
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
@@ -95,6 +98,8 @@ pub enum Listing {
     Guilds,
     /// Bots and people.
     Accounts,
+    /// The channels whose messages are read most, busiest first.
+    HotChannels,
 }
 
 /// The listening admin socket; dropping it stops it and removes the file.
@@ -312,6 +317,14 @@ async fn carry_out(chat: &Chat, request: Request) -> chat::error::Result<Value> 
                 })
             });
             Ok(rows.collect())
+        }
+        Request::List {
+            what: Listing::HotChannels,
+        } => {
+            let rows = chat::history::hot_channels(chat, HOT_CHANNELS_LISTED_MAX).into_iter();
+            Ok(rows
+                .map(|hot| json!({"id": hot.channel, "reads": hot.reads}))
+                .collect())
         }
         Request::List {
             what: Listing::Guilds,

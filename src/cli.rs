@@ -161,6 +161,8 @@ enum Intents {
 enum What {
     Guilds,
     Accounts,
+    /// The channels read most lately, with about how often in the last two minutes.
+    HotChannels,
 }
 
 fn snowflake(text: &str) -> Result<u64, String> {
@@ -345,6 +347,7 @@ async fn run_admin(args: AdminArgs) -> anyhow::Result<()> {
             what: match what {
                 What::Guilds => Listing::Guilds,
                 What::Accounts => Listing::Accounts,
+                What::HotChannels => Listing::HotChannels,
             },
         },
     };

@@ -163,6 +163,12 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
+    /// The message it answers, when it is a reply.
+    pub fn answers(&self) -> Option<MessageId> {
+        let reference = self.message_reference.as_ref()?;
+        (self.kind == kind::REPLY).then_some(reference.message_id)?
+    }
+
     /// When the message was made.
     pub fn timestamp(&self) -> Timestamp {
         time::from_unix_ms(snowflake::timestamp_ms(self.id))

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A case opens the engine it is given, writes through the port alone, and asserts; it panics when
-//! the engine breaks a promise. Built with the feature `testsuite` only.
+//! the engine breaks a promise. Built with the feature `testsuite` only, as is [`faulty`], a store
+//! for the tests of those above it.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub mod reactions;
 pub mod pins;
 pub mod batches;
 pub mod restart;
+pub mod faulty;
 
 /// An engine under test.
 #[async_trait]
@@ -51,8 +53,8 @@ macro_rules! engine_conformance {
         $crate::engine_conformance! { @cases $name, $engine,
             accounts: unique_names, bots_share_names, changes, listing;
             guilds: snapshot, deletion, membership, bans, channels_move_and_go;
-            messages: paging, around, across_buckets, last_message_ids, patches, replaced, large_values, purge, put_while_purged, purge_list, lost_files;
-            reactions: counting, order, paging_reactors, clearing, need_their_message;
+            messages: paging, by_id, around, across_buckets, last_message_ids, patches, replaced, large_values, purge, put_while_purged, purge_list, lost_files;
+            reactions: counting, order, paging_reactors, clearing, several_at_once, need_their_message;
             pins: order_and_count, follow_their_message;
             batches: all_or_nothing, within_a_batch, in_order, settings, many_at_once, close_refuses;
             restart: everything_is_still_there;

@@ -4,17 +4,29 @@
 //!  100 readers of one page ─┐                     ┌─ leader task ─▶ Store::messages ─┐
 //!                           ├─▶ partition(channel)┤                                  ├─▶ all 100
 //!                           │   flights + gate    └─ the other 99 wait for it ───────┘
-//!  commit ─────────────────────▶ Store::commit ─▶ durable ─▶ flights of its channels closed ─▶ ack
+//!  commit ─────────────────────▶ Store::commit ─▶ durable ─▶ flights of what it changed closed ─▶ ack
 //! ```
 //!
-//! Stateless in data, stateful in flight: identical concurrent page reads of a channel become one
-//! ("How Discord Stores Trillions of Messages", data services). A read that begins after a write to
-//! the channel was acknowledged never gets the answer of a flight that began before it: the ack
-//! closes the channel's flights to newcomers first.
+//! Stateless in data, stateful in flight: identical concurrent reads become one ("How Discord Stores
+//! Trillions of Messages", data services); which reads can be joined is listed in
+//! `data_service/query.rs`. A read that begins after a write was acknowledged never gets the answer
+//! of a flight that began before it: the ack closes the flights of what was written to newcomers
+//! first.
+//!
+//! There is no cache. On one node all reads of a channel meet here; it is the reads' partition that a
+//! cluster would route by.
 //!
 //! A value, not a process: cheap to clone, shared by everyone. A leader runs in a task of its own
-//! and outlives the reader who started it. At its limits it refuses with [`StoreError::Busy`];
-//! nothing is queued without bound. Next hop: [`crate::engine`].
+//! and outlives the reader who started it; when it dies (the engine panicked) its readers elect
+//! another, once. At its limits and when the store is slow it refuses with [`StoreError::Busy`], of
+//! which clients hear as 503 with Retry-After; nothing is queued without bound. Next hop:
+//! [`crate::engine`].
+//!
+//! Metrics: reads `guildhall_store_reads_total`, of which joined
+//! `guildhall_store_reads_joined_total`; what reached the store `guildhall_store_queries_total`;
+//! gauges `guildhall_store_readers`, `guildhall_store_flights`, `guildhall_store_reads_in_store`;
+//! what was refused `guildhall_store_busy_total`, by limit. The busiest channels:
+//! [`DataService::hot_channels`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,9 +44,16 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 use crate::error::StoreError;
 use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
 
+pub mod admission;
 mod flights;
+pub mod hot;
+mod query;
 
-use flights::{Flights, PageRead};
+use flights::Flights;
+pub use flights::{ACCOUNT_READS_MAX, CHANNEL_FLIGHTS_MAX, CHANNEL_READERS_MAX, CHANNEL_READS_MAX};
+use hot::HotChannel;
+pub use query::History;
+use query::{Changes, Query};
 
 /// Longest time a page read may take before its readers are told [`StoreError::Busy`].
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -49,7 +68,7 @@ pub struct DataService {
 impl std::fmt::Debug for DataService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataService")
-            .field("channels_read", &self.flights.channels())
+            .field("partitions_read", &self.flights.partitions())
             .finish_non_exhaustive()
     }
 }
@@ -59,8 +78,44 @@ impl DataService {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            flights: Arc::new(Flights::new(READ_DEADLINE)),
+            flights: Arc::new(Flights::new(READ_DEADLINE, true)),
         }
+    }
+
+    /// One that joins nothing: each read is a query of its own. To measure what joining is worth.
+    pub fn without_joining(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            flights: Arc::new(Flights::new(READ_DEADLINE, false)),
+        }
+    }
+
+    /// The channels that are read most, busiest first, at most `limit`.
+    pub fn hot_channels(&self, limit: usize) -> Vec<HotChannel> {
+        self.flights.hot().busiest(limit, Instant::now())
+    }
+
+    /// How many wait for a read that can be joined, at this moment.
+    pub fn readers(&self) -> usize {
+        self.flights.readers()
+    }
+
+    /// A read that others may join.
+    async fn read<Q: Query>(&self, query: Q) -> Result<Arc<Q::Answer>> {
+        count_read(Q::NAME);
+        self.flights.read(query, &self.store).await
+    }
+
+    /// A read that nobody joins, because it is rare or each one is another.
+    async fn pass<T>(
+        &self,
+        name: &'static str,
+        read: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        count_read(name);
+        self.flights.admission().check()?;
+        metrics::counter!("guildhall_store_queries_total", "read" => name).increment(1);
+        read.await
     }
 
     /// The engine behind it, for whoever starts and stops it.
@@ -73,42 +128,72 @@ impl DataService {
     /// # Errors
     /// Through the future, as [`Store::commit`].
     pub fn commit(&self, batch: Vec<Write>) -> Acknowledged {
-        let mut channels: Vec<ChannelId> = batch.iter().filter_map(channel_of).collect();
-        channels.dedup();
+        let mut changes: Vec<Changes> = batch
+            .iter()
+            .map(query::changes)
+            .filter(|changes| *changes != Changes::Nothing)
+            .collect();
+        changes.dedup();
         Acknowledged {
             commit: self.store.commit(batch),
             began: Instant::now(),
-            channels,
+            changes,
             flights: self.flights.clone(),
         }
     }
 
-    /// A page of a channel's history, newest first; identical concurrent reads are joined.
+    /// A page of a channel's history, newest first.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many readers wait for this channel or the read took longer
-    /// than [`READ_DEADLINE`]; otherwise what the engine answers.
+    /// [`StoreError::Busy`] when too many readers wait for this channel, the store is slow, or the
+    /// read took longer than [`READ_DEADLINE`]; otherwise what the engine answers.
     pub async fn messages(
         &self,
         channel: ChannelId,
         page: Page,
         limit: usize,
-    ) -> Result<Vec<MessageRecord>> {
-        count_read("messages");
-        let store = self.store.clone();
-        let work = || async move { store.messages(channel, page, limit).await };
-        let answer = self
-            .flights
-            .read(
-                PageRead {
-                    channel,
-                    page,
-                    limit,
-                },
-                work,
-            )
-            .await?;
-        Ok(Arc::try_unwrap(answer).unwrap_or_else(|shared| shared.as_ref().clone()))
+    ) -> Result<Arc<Vec<MessageRecord>>> {
+        self.read(query::Messages {
+            channel,
+            page,
+            limit,
+        })
+        .await
+    }
+
+    /// A page of a channel's history, newest first, with what belongs to it: one read, joined, so
+    /// that ten thousand readers of it are one, whatever it is made of.
+    ///
+    /// # Errors
+    /// As [`DataService::messages`].
+    pub async fn history(
+        &self,
+        channel: ChannelId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Arc<History>> {
+        self.read(query::Histories {
+            channel,
+            page,
+            limit,
+        })
+        .await
+    }
+
+    /// The reactions of a page as `reader` sees them, in the order of its messages. Asks the store
+    /// for nothing but reactions that very many have used.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn reactions_on(
+        &self,
+        channel: ChannelId,
+        history: &History,
+        reader: UserId,
+    ) -> Result<Vec<Vec<ReactionCount>>> {
+        let messages = history.messages.iter().map(|message| message.id);
+        self.seen_by(channel, messages, &history.reactions, reader)
+            .await
     }
 
     /// See [`Store::create_account`].
@@ -116,7 +201,9 @@ impl DataService {
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
     pub async fn create_account(&self, account: Account) -> Result<()> {
-        self.store.create_account(account).await
+        let created = self.store.create_account(account).await;
+        self.flights.close(query::Partition::Accounts);
+        created
     }
 
     /// See [`Store::account`].
@@ -124,8 +211,7 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn account(&self, user: UserId) -> Result<Option<Account>> {
-        count_read("account");
-        self.store.account(user).await
+        Ok(self.accounts(&[user]).await?.pop().flatten())
     }
 
     /// See [`Store::accounts`].
@@ -133,8 +219,9 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn accounts(&self, users: &[UserId]) -> Result<Vec<Option<Account>>> {
-        count_read("accounts");
-        self.store.accounts(users).await
+        Ok(Arc::unwrap_or_clone(
+            self.read(query::Accounts(users.to_vec())).await?,
+        ))
     }
 
     /// See [`Store::list_accounts`].
@@ -142,8 +229,8 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn list_accounts(&self, after: Option<UserId>, limit: usize) -> Result<Vec<Account>> {
-        count_read("list_accounts");
-        self.store.list_accounts(after, limit).await
+        self.pass("list_accounts", self.store.list_accounts(after, limit))
+            .await
     }
 
     /// See [`Store::guild`].
@@ -151,8 +238,7 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn guild(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
-        count_read("guild");
-        self.store.guild(guild).await
+        self.pass("guild", self.store.guild(guild)).await
     }
 
     /// See [`Store::guild_without_members`].
@@ -160,8 +246,11 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn guild_without_members(&self, guild: GuildId) -> Result<Option<GuildSnapshot>> {
-        count_read("guild_without_members");
-        self.store.guild_without_members(guild).await
+        self.pass(
+            "guild_without_members",
+            self.store.guild_without_members(guild),
+        )
+        .await
     }
 
     /// See [`Store::members`].
@@ -174,8 +263,8 @@ impl DataService {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<(MemberRecord, User)>> {
-        count_read("members");
-        self.store.members(guild, after, limit).await
+        self.pass("members", self.store.members(guild, after, limit))
+            .await
     }
 
     /// See [`Store::list_guilds`].
@@ -183,8 +272,8 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {
-        count_read("list_guilds");
-        self.store.list_guilds(after, limit).await
+        self.pass("list_guilds", self.store.list_guilds(after, limit))
+            .await
     }
 
     /// See [`Store::guilds_of`].
@@ -192,8 +281,7 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn guilds_of(&self, user: UserId) -> Result<Vec<GuildId>> {
-        count_read("guilds_of");
-        self.store.guilds_of(user).await
+        self.pass("guilds_of", self.store.guilds_of(user)).await
     }
 
     /// See [`Store::guild_of_channel`].
@@ -201,8 +289,9 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn guild_of_channel(&self, channel: ChannelId) -> Result<Option<GuildId>> {
-        count_read("guild_of_channel");
-        self.store.guild_of_channel(channel).await
+        Ok(Arc::unwrap_or_clone(
+            self.read(query::GuildOfChannel(channel)).await?,
+        ))
     }
 
     /// See [`Store::ban`].
@@ -210,8 +299,7 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn ban(&self, guild: GuildId, user: UserId) -> Result<Option<BanRecord>> {
-        count_read("ban");
-        self.store.ban(guild, user).await
+        self.pass("ban", self.store.ban(guild, user)).await
     }
 
     /// See [`Store::bans`].
@@ -225,8 +313,8 @@ impl DataService {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<BanRecord>> {
-        count_read("bans");
-        self.store.bans(guild, before, after, limit).await
+        self.pass("bans", self.store.bans(guild, before, after, limit))
+            .await
     }
 
     /// See [`Store::message`].
@@ -238,8 +326,9 @@ impl DataService {
         channel: ChannelId,
         message: MessageId,
     ) -> Result<Option<MessageRecord>> {
-        count_read("message");
-        self.store.message(channel, message).await
+        Ok(Arc::unwrap_or_clone(
+            self.read(query::Message { channel, message }).await?,
+        ))
     }
 
     /// See [`Store::pins`].
@@ -252,8 +341,14 @@ impl DataService {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(MessageRecord, u64)>> {
-        count_read("pins");
-        self.store.pins(channel, before, limit).await
+        Ok(Arc::unwrap_or_clone(
+            self.read(query::Pins {
+                channel,
+                before,
+                limit,
+            })
+            .await?,
+        ))
     }
 
     /// See [`Store::pin_count`].
@@ -261,11 +356,14 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn pin_count(&self, channel: ChannelId) -> Result<usize> {
-        count_read("pin_count");
-        self.store.pin_count(channel).await
+        Ok(Arc::unwrap_or_clone(
+            self.read(query::PinCount(channel)).await?,
+        ))
     }
 
-    /// See [`Store::reactions`].
+    /// Reactions of several messages of a channel, as `reader` sees them, in the order asked. What
+    /// everybody sees of them is one read, joined; with it come those who reacted, where they are
+    /// few, so that a hot page costs the store nothing for each reader.
     ///
     /// # Errors
     /// What the engine answers.
@@ -275,8 +373,48 @@ impl DataService {
         messages: &[MessageId],
         reader: UserId,
     ) -> Result<Vec<Vec<ReactionCount>>> {
-        count_read("reactions");
-        self.store.reactions(channel, messages, reader).await
+        let everybodys = self
+            .read(query::Reactions {
+                channel,
+                messages: messages.to_vec(),
+            })
+            .await?;
+        self.seen_by(channel, messages.iter().copied(), &everybodys, reader)
+            .await
+    }
+
+    async fn seen_by(
+        &self,
+        channel: ChannelId,
+        messages: impl Iterator<Item = MessageId>,
+        reactions: &[Vec<query::Reacted>],
+        reader: UserId,
+    ) -> Result<Vec<Vec<ReactionCount>>> {
+        let unsure: Vec<(MessageId, ReactionEmoji)> = messages
+            .zip(reactions)
+            .flat_map(|(message, reactions)| reactions.iter().map(move |one| (message, one)))
+            .filter(|(_, reaction)| reaction.users.is_none())
+            .map(|(message, reaction)| (message, reaction.emoji.clone()))
+            .collect();
+        let mut sure = if unsure.is_empty() {
+            Vec::new()
+        } else {
+            let reacted = self.store.reacted(channel, reader, &unsure);
+            self.pass("reacted", reacted).await?
+        }
+        .into_iter();
+        let mut seen = |reaction: &query::Reacted| ReactionCount {
+            emoji: reaction.emoji.clone(),
+            count: reaction.count,
+            me: match &reaction.users {
+                Some(users) => users.binary_search(&reader).is_ok(),
+                None => sure.next().unwrap_or_default(),
+            },
+        };
+        Ok(reactions
+            .iter()
+            .map(|reactions| reactions.iter().map(&mut seen).collect())
+            .collect())
     }
 
     /// See [`Store::reactors`].
@@ -291,10 +429,14 @@ impl DataService {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<UserId>> {
-        count_read("reactors");
-        self.store
-            .reactors(channel, message, emoji, after, limit)
-            .await
+        let reactors = query::Reactors {
+            channel,
+            message,
+            emoji: emoji.clone(),
+            after,
+            limit,
+        };
+        Ok(Arc::unwrap_or_clone(self.read(reactors).await?))
     }
 
     /// See [`Store::setting`].
@@ -302,8 +444,7 @@ impl DataService {
     /// # Errors
     /// What the engine answers.
     pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        count_read("setting");
-        self.store.setting(name).await
+        self.pass("setting", self.store.setting(name)).await
     }
 
     /// See [`Store::purge_channel`].
@@ -312,7 +453,7 @@ impl DataService {
     /// As [`Store::purge_channel`].
     pub async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {
         let purged = self.store.purge_channel(channel, limit).await;
-        self.flights.close(channel);
+        self.flights.close(query::Partition::Channel(channel));
         purged
     }
 
@@ -353,23 +494,27 @@ fn count_read(what: &'static str) {
     metrics::counter!("guildhall_store_reads_total", "read" => what).increment(1);
 }
 
-/// The channel whose history a write changes.
-fn channel_of(write: &Write) -> Option<ChannelId> {
-    match write {
-        Write::PutMessage(record) => Some(record.channel_id),
-        Write::PatchMessage(channel, ..) | Write::DeleteMessage(channel, ..) => Some(*channel),
-        _ => None,
-    }
-}
-
 /// A pending commit of the data service: as [`Commit`], and no read that begins after it resolved
 /// can miss what it wrote. Dropping it does not undo the batch.
 #[derive(Debug)]
 pub struct Acknowledged {
     commit: Commit,
     began: Instant,
-    channels: Vec<ChannelId>,
+    changes: Vec<Changes>,
     flights: Arc<Flights>,
+}
+
+impl Acknowledged {
+    /// No newcomer joins a read that began before the batch was durable.
+    fn close(&mut self) {
+        for changes in self.changes.drain(..) {
+            match changes {
+                Changes::Nothing => {}
+                Changes::Of(partition) => self.flights.close(partition),
+                Changes::Everything => self.flights.close_all(),
+            }
+        }
+    }
 }
 
 impl Future for Acknowledged {
@@ -378,9 +523,7 @@ impl Future for Acknowledged {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         Pin::new(&mut this.commit).poll(cx).map(|settled| {
-            for channel in this.channels.drain(..) {
-                this.flights.close(channel);
-            }
+            this.close();
             metrics::histogram!("guildhall_store_commit_seconds")
                 .record(this.began.elapsed().as_secs_f64());
             if let Err(error) = &settled {
@@ -395,9 +538,7 @@ impl Future for Acknowledged {
 impl Drop for Acknowledged {
     /// Whoever gave up waiting may still learn of the write elsewhere: close the flights all the same.
     fn drop(&mut self) {
-        for channel in self.channels.drain(..) {
-            self.flights.close(channel);
-        }
+        self.close();
     }
 }
 

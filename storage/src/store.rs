@@ -190,7 +190,16 @@ pub struct GuildSnapshot {
     pub last_message_id: Option<MessageId>,
 }
 
-/// How many users reacted with an emoji, in order of first use.
+/// How many users reacted with an emoji.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmojiCount {
+    /// The emoji.
+    pub emoji: ReactionEmoji,
+    /// How many users.
+    pub count: u64,
+}
+
+/// How many users reacted with an emoji, as one of them sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReactionCount {
     /// The emoji.
@@ -298,6 +307,12 @@ pub trait Store: Send + Sync + 'static {
         channel: ChannelId,
         message: MessageId,
     ) -> Result<Option<MessageRecord>>;
+    /// Several messages of a channel, in the order asked; `None` where there is none.
+    async fn messages_by_id(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Result<Vec<Option<MessageRecord>>>;
     /// A page of a channel's history, newest first, at most `limit`.
     async fn messages(
         &self,
@@ -315,13 +330,54 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<(MessageRecord, u64)>>;
     /// How many pins a channel has.
     async fn pin_count(&self, channel: ChannelId) -> Result<usize>;
-    /// Reactions of several messages of a channel, as `reader` sees them, in the order asked.
+    /// Reactions of several messages of a channel, in the order asked, each message's in the order of
+    /// their first use.
+    async fn reaction_counts(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Result<Vec<Vec<EmojiCount>>>;
+    /// All users who reacted with an emoji to a message, in id order, for each of `of`: for
+    /// reactions of which is known that they are few.
+    async fn reactors_of(
+        &self,
+        channel: ChannelId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<Vec<UserId>>>;
+    /// Whether `user` reacted with an emoji to a message, for each of `of`.
+    async fn reacted(
+        &self,
+        channel: ChannelId,
+        user: UserId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<bool>>;
+    /// Reactions of several messages of a channel, as `reader` sees them: [`Store::reaction_counts`]
+    /// joined with [`Store::reacted`].
     async fn reactions(
         &self,
         channel: ChannelId,
         messages: &[MessageId],
         reader: UserId,
-    ) -> Result<Vec<Vec<ReactionCount>>>;
+    ) -> Result<Vec<Vec<ReactionCount>>> {
+        let counts = self.reaction_counts(channel, messages).await?;
+        let of: Vec<(MessageId, ReactionEmoji)> = messages
+            .iter()
+            .zip(&counts)
+            .flat_map(|(message, counts)| {
+                counts.iter().map(|count| (*message, count.emoji.clone()))
+            })
+            .collect();
+        let mut reacted = self.reacted(channel, reader, &of).await?.into_iter();
+        let mut seen = |count: EmojiCount| ReactionCount {
+            emoji: count.emoji,
+            count: count.count,
+            me: reacted.next().unwrap_or_default(),
+        };
+        Ok(counts
+            .into_iter()
+            .map(|counts| counts.into_iter().map(&mut seen).collect())
+            .collect())
+    }
     /// Users who reacted with an emoji, in id order from above `after`, at most `limit`.
     async fn reactors(
         &self,

@@ -3,6 +3,8 @@
 //! A read asks the guild whether the reader may see the channel, then goes to the data service;
 //! the guild never waits for a disk.
 
+use std::collections::HashMap;
+
 use model::attachment::Attachment;
 use model::embed::Embed;
 use model::emoji::ReactionEmoji;
@@ -11,7 +13,9 @@ use model::permissions::Permissions;
 use model::reaction::Reaction;
 use model::user::User;
 use model::{ChannelId, GuildId, Id, MessageId, Timestamp, UserId, time};
+pub use storage::data_service::hot::HotChannel;
 pub use storage::store::Page;
+use storage::store::ReactionCount;
 
 use crate::chat::Chat;
 use crate::error::{ChatError, Missing, Result};
@@ -36,8 +40,10 @@ pub async fn messages(
     if !allowed.contains(Permissions::READ_MESSAGE_HISTORY) {
         return Ok(Vec::new());
     }
-    let records = chat.data().messages(channel, page, limit).await?;
-    hydrate(chat, channel, reader_of(actor), records).await
+    let history = chat.data().history(channel, page, limit).await?;
+    let reader = reader_of(actor);
+    let reactions = chat.data().reactions_on(channel, &history, reader).await?;
+    joined(chat, &history.messages, reactions, &history.answered).await
 }
 
 /// One message.
@@ -52,7 +58,7 @@ pub async fn message(
     id: MessageId,
 ) -> Result<Message> {
     let record = readable(chat, actor, channel, id).await?;
-    let mut messages = hydrate(chat, channel, reader_of(actor), vec![record]).await?;
+    let mut messages = hydrate(chat, channel, reader_of(actor), &[record]).await?;
     messages.pop().ok_or(ChatError::NotFound(Missing::Message))
 }
 
@@ -114,7 +120,7 @@ pub async fn pins(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let (records, times): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    let messages = hydrate(chat, channel, reader_of(actor), records).await?;
+    let messages = hydrate(chat, channel, reader_of(actor), &records).await?;
     let pins = messages
         .into_iter()
         .zip(times.into_iter().map(time::from_unix_ms))
@@ -232,43 +238,51 @@ pub(crate) async fn hydrate(
     chat: &Chat,
     channel: ChannelId,
     reader: UserId,
-    records: Vec<MessageRecord>,
+    records: &[MessageRecord],
 ) -> Result<Vec<Message>> {
     let ids: Vec<MessageId> = records.iter().map(|record| record.id).collect();
     let reactions = chat.data().reactions(channel, &ids, reader).await?;
-    let mut people: Vec<UserId> = records.iter().flat_map(named).collect();
-    let mut answered = Vec::new();
-    for record in &records {
-        answered.push(match reply_of(record) {
-            Some(id) => chat.data().message(channel, id).await?,
-            None => None,
-        });
+    let mut answered = HashMap::new();
+    for id in records.iter().filter_map(MessageRecord::answers) {
+        answered.extend(
+            chat.data()
+                .message(channel, id)
+                .await?
+                .map(|found| (id, found)),
+        );
     }
-    people.extend(answered.iter().flatten().flat_map(named));
+    joined(chat, records, reactions, &answered).await
+}
+
+/// Stored messages as objects: with the users they name, their reactions as one reader sees them,
+/// and those of the messages they answer that are there.
+async fn joined(
+    chat: &Chat,
+    records: &[MessageRecord],
+    reactions: Vec<Vec<ReactionCount>>,
+    answered: &HashMap<MessageId, MessageRecord>,
+) -> Result<Vec<Message>> {
+    let mut people: Vec<UserId> = records.iter().flat_map(named).collect();
+    people.extend(answered.values().flat_map(named));
     people.sort_unstable();
     people.dedup();
     let users = chat.users_of(&people).await?;
 
     let mut messages = Vec::with_capacity(records.len());
-    for ((record, counts), answered) in records.iter().zip(reactions).zip(answered) {
+    for (record, counts) in records.iter().zip(reactions) {
         let mut message = view(chat, record, &users);
         message.reactions = counts
             .into_iter()
             .map(|count| Reaction::new(count.emoji, count.count, count.me))
             .collect();
-        if reply_of(record).is_some() {
+        if let Some(id) = record.answers() {
+            let answered = answered.get(&id);
             message.referenced_message =
-                Some(answered.map(|answered| Box::new(view(chat, &answered, &users))));
+                Some(answered.map(|answered| Box::new(view(chat, answered, &users))));
         }
         messages.push(message);
     }
     Ok(messages)
-}
-
-/// The message a record answers.
-fn reply_of(record: &MessageRecord) -> Option<MessageId> {
-    let reference = record.message_reference.as_ref()?;
-    (record.kind == model::message::kind::REPLY).then_some(reference.message_id)?
 }
 
 /// Everyone a message names.
@@ -306,6 +320,11 @@ fn reader_of(actor: Actor) -> UserId {
         Actor::User(user) => user,
         Actor::System => Id::new(1),
     }
+}
+
+/// The channels whose messages are read most on this node, busiest first, at most `limit`.
+pub fn hot_channels(chat: &Chat, limit: usize) -> Vec<HotChannel> {
+    chat.data().hot_channels(limit)
 }
 
 /// The guild of a channel, for callers that only have the channel.

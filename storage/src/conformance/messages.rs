@@ -83,6 +83,24 @@ pub async fn paging(engine: &dyn Engine) {
     assert!(page(&*store, Page::After(last), 5).await.is_empty());
 }
 
+/// Several by their ids: in the order asked, with gaps where there is none, across buckets.
+pub async fn by_id(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let all: Vec<_> = (0..40_u64).map(|n| message_id(1 + n % 4, 1 + n)).collect();
+    let batch = all.iter().map(|message| put(*message)).collect();
+    store.commit(batch).await.unwrap();
+    let mut asked = all.clone();
+    asked.reverse();
+    asked.insert(7, message_id(9, 9));
+    asked.push(asked[0]);
+    let found = store.messages_by_id(CHANNEL, &asked).await.unwrap();
+    let expected = |id: &MessageId| all.contains(id).then(|| record(*id));
+    assert_eq!(found, asked.iter().map(expected).collect::<Vec<_>>());
+    assert!(store.messages_by_id(CHANNEL, &[]).await.unwrap().is_empty());
+    let elsewhere = store.messages_by_id(Id::new(1), &all[..1]).await.unwrap();
+    assert_eq!(elsewhere, [None]);
+}
+
 /// Half above, then the message and what is below, also around ids that are not there.
 pub async fn around(engine: &dyn Engine) {
     let store = engine.open().await;

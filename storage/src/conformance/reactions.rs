@@ -6,7 +6,7 @@ use model::{Id, UserId};
 
 use super::{ADA, BOB, CHANNEL, Engine, emoji, message_id, put, reaction};
 use crate::error::StoreError;
-use crate::store::{ReactionCount, Store, Write};
+use crate::store::{EmojiCount, ReactionCount, Store, Write};
 
 fn count(name: &str, count: u64, me: bool) -> ReactionCount {
     ReactionCount {
@@ -219,4 +219,59 @@ pub async fn need_their_message(engine: &dyn Engine) {
     assert_eq!(store.commit(vec![react()]).await, Err(StoreError::NotFound));
     store.commit(vec![put(id)]).await.unwrap();
     assert!(seen(&*store, 1, ADA).await.is_empty());
+}
+
+/// Who reacted to many messages at once, across buckets: each in the order asked, users in id order.
+pub async fn several_at_once(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let messages: Vec<_> = (0..70_u64)
+        .map(|n| message_id(1 + n % 3, 100 - n))
+        .collect();
+    let mut batch: Vec<_> = messages.iter().map(|message| put(*message)).collect();
+    let mut expected = Vec::new();
+    for (n, message) in messages.iter().enumerate() {
+        let some: Vec<_> = [Id::new(900), BOB, ADA, Id::new(2)]
+            .into_iter()
+            .take(n % 5)
+            .collect();
+        batch.extend(
+            some.iter()
+                .map(|user| Write::PutReaction(reaction(*message, *user, "👍", 5))),
+        );
+        expected.push(some);
+    }
+    batch.push(Write::PutReaction(reaction(messages[9], ADA, "❤", 6)));
+    store.commit(batch).await.unwrap();
+    let of: Vec<_> = messages
+        .iter()
+        .map(|message| (*message, emoji("👍")))
+        .collect();
+    let users = store.reactors_of(CHANNEL, &of).await.unwrap();
+    for (users, expected) in users.iter().zip(&mut expected) {
+        expected.sort_unstable();
+        assert_eq!(users, expected);
+    }
+    let reacted = store.reacted(CHANNEL, ADA, &of).await.unwrap();
+    let ada: Vec<_> = expected.iter().map(|users| users.contains(&ADA)).collect();
+    assert_eq!(reacted, ada);
+    let both = [
+        (messages[9], emoji("🎉")),
+        (messages[9], emoji("❤")),
+        (message_id(7, 7), emoji("❤")),
+    ];
+    assert_eq!(
+        store.reactors_of(CHANNEL, &both).await.unwrap(),
+        [vec![], vec![ADA], vec![]]
+    );
+    assert_eq!(
+        store.reacted(CHANNEL, ADA, &both).await.unwrap(),
+        [false, true, false]
+    );
+    assert!(store.reactors_of(CHANNEL, &[]).await.unwrap().is_empty());
+    assert!(store.reacted(CHANNEL, ADA, &[]).await.unwrap().is_empty());
+    let counts = store.reaction_counts(CHANNEL, &messages).await.unwrap();
+    let number = |counts: &Vec<EmojiCount>| counts.iter().map(|count| count.count).sum::<u64>();
+    let counts: Vec<_> = counts.iter().map(number).collect();
+    let expected: Vec<_> = (0..70_u64).map(|n| n % 5 + u64::from(n == 9)).collect();
+    assert_eq!(counts, expected);
 }

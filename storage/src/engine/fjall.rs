@@ -46,7 +46,7 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 
 use super::places::Places;
 use crate::error::StoreError;
-use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
+use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use committer::{Committer, Job};
 use tables::{Reader, Tables};
 
@@ -271,6 +271,19 @@ impl Store for FjallStore {
             .await
     }
 
+    async fn messages_by_id(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Result<Vec<Option<MessageRecord>>> {
+        let messages = messages.to_vec();
+        self.read(move |reader| {
+            let message = |message| reader.message(channel, message);
+            messages.into_iter().map(message).collect()
+        })
+        .await
+    }
+
     async fn messages(
         &self,
         channel: ChannelId,
@@ -295,17 +308,43 @@ impl Store for FjallStore {
         self.read(move |reader| reader.pin_count(channel)).await
     }
 
-    async fn reactions(
+    async fn reaction_counts(
         &self,
         channel: ChannelId,
         messages: &[MessageId],
-        reader: UserId,
-    ) -> Result<Vec<Vec<ReactionCount>>> {
+    ) -> Result<Vec<Vec<EmojiCount>>> {
         let messages = messages.to_vec();
-        self.read(move |tables| {
-            messages
-                .into_iter()
-                .map(|message| tables.reactions(channel, message, reader))
+        self.read(move |reader| {
+            let counts = |message| reader.reaction_counts(channel, message);
+            messages.into_iter().map(counts).collect()
+        })
+        .await
+    }
+
+    async fn reactors_of(
+        &self,
+        channel: ChannelId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<Vec<UserId>>> {
+        let of = of.to_vec();
+        self.read(move |reader| {
+            of.iter()
+                .map(|(message, emoji)| reader.reactors(channel, *message, emoji, None, usize::MAX))
+                .collect()
+        })
+        .await
+    }
+
+    async fn reacted(
+        &self,
+        channel: ChannelId,
+        user: UserId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<bool>> {
+        let of = of.to_vec();
+        self.read(move |reader| {
+            of.iter()
+                .map(|(message, emoji)| reader.reacted(channel, user, *message, emoji))
                 .collect()
         })
         .await

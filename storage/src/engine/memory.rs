@@ -23,8 +23,7 @@ use model::message::MessageRecord;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
-use super::rules;
-use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
+use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use state::{State, all_of};
 
 /// The engine behind `memory:`.
@@ -137,6 +136,16 @@ impl Store for MemoryStore {
         Ok(self.state.lock().messages.get(&(channel, message)).cloned())
     }
 
+    async fn messages_by_id(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Result<Vec<Option<MessageRecord>>> {
+        let state = self.state.lock();
+        let message = |message: &MessageId| state.messages.get(&(channel, *message)).cloned();
+        Ok(messages.iter().map(message).collect())
+    }
+
     async fn messages(
         &self,
         channel: ChannelId,
@@ -159,17 +168,43 @@ impl Store for MemoryStore {
         Ok(self.state.lock().pins.range(all_of(channel)).count())
     }
 
-    async fn reactions(
+    async fn reaction_counts(
         &self,
         channel: ChannelId,
         messages: &[MessageId],
-        reader: UserId,
-    ) -> Result<Vec<Vec<ReactionCount>>> {
+    ) -> Result<Vec<Vec<EmojiCount>>> {
         let state = self.state.lock();
         Ok(messages
             .iter()
-            .map(|message| state.counts((channel, *message), reader))
+            .map(|message| state.counts((channel, *message)))
             .collect())
+    }
+
+    async fn reactors_of(
+        &self,
+        channel: ChannelId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<Vec<UserId>>> {
+        let state = self.state.lock();
+        let users = |(message, emoji): &(MessageId, ReactionEmoji)| {
+            let users = state.reactors((channel, *message), emoji);
+            users.into_iter().flatten().copied().collect()
+        };
+        Ok(of.iter().map(users).collect())
+    }
+
+    async fn reacted(
+        &self,
+        channel: ChannelId,
+        user: UserId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<bool>> {
+        let state = self.state.lock();
+        let among = |(message, emoji): &(MessageId, ReactionEmoji)| {
+            let users = state.reactors((channel, *message), emoji);
+            users.is_some_and(|users| users.contains(&user))
+        };
+        Ok(of.iter().map(among).collect())
     }
 
     async fn reactors(
@@ -181,19 +216,12 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<UserId>> {
         let state = self.state.lock();
-        let reacted = state
-            .reactions
-            .get(&(channel, message))
-            .and_then(|all| all.get(&rules::emoji_identity(emoji)));
         let from = after.map_or(Unbounded, Excluded);
-        Ok(reacted.map_or_else(Vec::new, |reacted| {
-            reacted
-                .users
-                .range((from, Unbounded))
-                .take(limit)
-                .copied()
-                .collect()
-        }))
+        let users = state.reactors((channel, message), emoji);
+        let after = users
+            .into_iter()
+            .flat_map(|users| users.range((from, Unbounded)));
+        Ok(after.take(limit).copied().collect())
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -61,7 +61,7 @@ use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
-use crate::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Store, Write};
+use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use crate::upkeep::Upkeep;
 use changes::Kind;
 use committer::{Committer, Job};
@@ -212,6 +212,14 @@ impl Store for ScyllaStore {
         self.link.message(channel, message).await
     }
 
+    async fn messages_by_id(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Result<Vec<Option<MessageRecord>>> {
+        self.link.messages_by_id(channel, messages).await
+    }
+
     async fn messages(
         &self,
         channel: ChannelId,
@@ -234,13 +242,29 @@ impl Store for ScyllaStore {
         self.link.pin_count(channel).await
     }
 
-    async fn reactions(
+    async fn reaction_counts(
         &self,
         channel: ChannelId,
         messages: &[MessageId],
-        reader: UserId,
-    ) -> Result<Vec<Vec<ReactionCount>>> {
-        self.link.reactions(channel, messages, reader).await
+    ) -> Result<Vec<Vec<EmojiCount>>> {
+        self.link.reaction_counts(channel, messages).await
+    }
+
+    async fn reactors_of(
+        &self,
+        channel: ChannelId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<Vec<UserId>>> {
+        self.link.reactors_of(channel, of).await
+    }
+
+    async fn reacted(
+        &self,
+        channel: ChannelId,
+        user: UserId,
+        of: &[(MessageId, ReactionEmoji)],
+    ) -> Result<Vec<bool>> {
+        self.link.reacted(channel, user, of).await
     }
 
     async fn reactors(

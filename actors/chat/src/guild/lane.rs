@@ -365,7 +365,7 @@ impl Lane {
         let record = self.chat.data().message(channel, message).await?;
         let record = record.ok_or(ChatError::NotFound(Missing::Message))?;
         let reader = reader.unwrap_or(Id::new(1));
-        let mut messages = history::hydrate(&self.chat, channel, reader, vec![record]).await?;
+        let mut messages = history::hydrate(&self.chat, channel, reader, &[record]).await?;
         messages.pop().ok_or(ChatError::NotFound(Missing::Message))
     }
 

@@ -157,14 +157,14 @@ impl GuildServer {
                 .data()
                 .messages(channel, Page::Latest, NONCE_MESSAGES_MAX)
                 .await;
-            let Ok(mut records) = records.inspect_err(|error| {
+            let Ok(records) = records.inspect_err(|error| {
                 tracing::warn!(%channel, %error, "nonces of a channel are not recalled");
             }) else {
                 continue;
             };
-            records.retain(|record| record.nonce.is_some());
-            records.reverse();
-            match history::hydrate(&self.chat, channel, Id::new(1), records).await {
+            let with_nonce = records.iter().rev().filter(|record| record.nonce.is_some());
+            let records: Vec<_> = with_nonce.cloned().collect();
+            match history::hydrate(&self.chat, channel, Id::new(1), &records).await {
                 Ok(messages) => messages
                     .iter()
                     .for_each(|message| state.remember_message(message)),

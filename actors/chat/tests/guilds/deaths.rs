@@ -92,15 +92,15 @@ async fn members_are_read_from_the_store_once_however_often_the_guild_dies() {
     let (_attached, recorder) = world.enter(&world.member).await;
     let members = || guild::members(&world.chat, Actor::System, world.guild, None, 10);
     let before = members().await.unwrap();
-    assert_eq!((before.len(), world.store.member_pages()), (2, 1));
+    assert_eq!((before.len(), world.store.reads("members")), (2, 1));
     for _ in 0..3 {
         world.kill("guild").await;
         assert_eq!(members().await.unwrap(), before);
     }
-    assert_eq!(world.store.member_pages(), 1, "they are in the table");
+    assert_eq!(world.store.reads("members"), 1, "they are in the table");
     world.kill("keeper").await;
     assert_eq!(members().await.unwrap(), before);
-    assert_eq!(world.store.member_pages(), 2, "the table is filled anew");
+    assert_eq!(world.store.reads("members"), 2, "the table is filled anew");
     // What is on its way when the guild dies is in the table when it is back.
     let third = accounts::create_user(&world.chat, "third").await.unwrap();
     world.store.hold();
@@ -114,7 +114,7 @@ async fn members_are_read_from_the_store_once_however_often_the_guild_dies() {
     world.store.release().await;
     added.await.unwrap().unwrap();
     assert_eq!(members().await.unwrap().len(), 3);
-    assert_eq!(world.store.member_pages(), 2);
+    assert_eq!(world.store.reads("members"), 2);
     assert!(recorder.closes().is_empty(), "no session noticed");
 }
 

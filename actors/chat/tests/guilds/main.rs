@@ -5,10 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod world;
-mod faulty;
 
 mod deaths;
 mod stores;
 mod members;
 mod fence;
 mod message_races;
+mod stampede;

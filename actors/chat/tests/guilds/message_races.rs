@@ -20,7 +20,7 @@ use otp::eventually;
 use storage::Store as _;
 use storage::store::Page;
 
-use crate::faulty::Faulty;
+use storage::conformance::faulty::Faulty;
 
 const TIMES: usize = 20;
 

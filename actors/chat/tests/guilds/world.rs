@@ -16,7 +16,7 @@ use storage::blob::BlobStore;
 use storage::store::Page;
 use storage::{DataService, Store as _};
 
-use crate::faulty::Faulty;
+use storage::conformance::faulty::Faulty;
 
 pub(crate) struct World {
     pub(crate) chat: Chat,

@@ -14,7 +14,7 @@ use super::keys::{self, Key, Table};
 use super::tables::{Direction, Range, Reader, Row};
 use super::value;
 use crate::engine::rules::{self, Counted};
-use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result};
+use crate::store::{EmojiCount, GuildSnapshot, LostFile, Page, Result};
 
 fn decoded<T: DeserializeOwned>(row: Result<Row>) -> Result<T> {
     value::decode(&row?.1)
@@ -277,13 +277,12 @@ impl Reader<'_> {
             .try_fold(0, |count, row| row.map(|()| count + 1))
     }
 
-    /// See [`crate::Store::reactions`], for one message.
-    pub(super) fn reactions(
+    /// See [`crate::Store::reaction_counts`], for one message.
+    pub(super) fn reaction_counts(
         &self,
         channel: ChannelId,
         message: MessageId,
-        reader: UserId,
-    ) -> Result<Vec<ReactionCount>> {
+    ) -> Result<Vec<EmojiCount>> {
         let mut reactions: Vec<Counted> = Vec::new();
         for row in self.rows(
             Range::of(&keys::pair(Table::ReactionCounts, channel, message)),
@@ -294,15 +293,22 @@ impl Reader<'_> {
         reactions.sort_by_cached_key(|counted| {
             (counted.first_at_ms, rules::emoji_identity(&counted.emoji))
         });
-        let seen = |counted: Counted| {
-            let me = self.has(&keys::reaction(channel, message, &counted.emoji, reader)?)?;
-            Ok(ReactionCount {
-                emoji: counted.emoji,
-                count: counted.count,
-                me,
-            })
+        let count = |counted: Counted| EmojiCount {
+            emoji: counted.emoji,
+            count: counted.count,
         };
-        reactions.into_iter().map(seen).collect()
+        Ok(reactions.into_iter().map(count).collect())
+    }
+
+    /// See [`crate::Store::reacted`], for one reaction.
+    pub(super) fn reacted(
+        &self,
+        channel: ChannelId,
+        user: UserId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+    ) -> Result<bool> {
+        self.has(&keys::reaction(channel, message, emoji, user)?)
     }
 
     /// See [`crate::Store::reactors`].

@@ -17,7 +17,7 @@ use model::{AttachmentId, ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 
 use crate::engine::rules;
 use crate::error::StoreError;
-use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result, Write};
+use crate::store::{EmojiCount, GuildSnapshot, LostFile, Page, Result, Write};
 
 /// Where a message is.
 pub(super) type Place = (ChannelId, MessageId);
@@ -410,18 +410,28 @@ impl State {
     }
 
     /// Reactions of one message as `reader` sees them.
-    pub(super) fn counts(&self, place: Place, reader: UserId) -> Vec<ReactionCount> {
+    pub(super) fn counts(&self, place: Place) -> Vec<EmojiCount> {
         let Some(reactions) = self.reactions.get(&place) else {
             return Vec::new();
         };
         let mut reactions: Vec<_> = reactions.iter().collect();
         reactions.sort_by_key(|(identity, reacted)| (reacted.first_at_ms, *identity));
-        let count = |(_, reacted): (&Vec<u8>, &Reacted)| ReactionCount {
+        let count = |(_, reacted): (&Vec<u8>, &Reacted)| EmojiCount {
             emoji: reacted.emoji.clone(),
             count: u64::try_from(reacted.users.len()).unwrap_or(u64::MAX),
-            me: reacted.users.contains(&reader),
         };
         reactions.into_iter().map(count).collect()
+    }
+
+    /// Who reacted to a message with an emoji.
+    pub(super) fn reactors(
+        &self,
+        place: Place,
+        emoji: &ReactionEmoji,
+    ) -> Option<&BTreeSet<UserId>> {
+        let all = self.reactions.get(&place)?;
+        let reacted = all.get(&rules::emoji_identity(emoji))?;
+        Some(&reacted.users)
     }
 
     /// See [`crate::Store::bans`].

@@ -9,27 +9,24 @@
 //! being applied, a call may see some of its partitions changed and others not yet.
 
 mod guilds;
-
-use std::collections::{BTreeMap, HashMap};
+mod reactions;
 
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::value::CqlValue;
 use serde::de::DeserializeOwned;
 
-use model::emoji::ReactionEmoji;
 use model::message::MessageRecord;
-use model::{ChannelId, MessageId, UserId};
+use model::{ChannelId, MessageId};
 
 use super::changes::{SHARDS, tiny, whole};
 use super::link::Link;
 use super::record::{self, MessageRow, id, int, key, number};
-use super::statements::{Statement, big, blob, is};
-use super::work::{Counts, Place};
-use crate::engine::rules::{self, Counted};
-use crate::engine::value;
+use super::statements::{Statement, big, is};
+use super::work::Place;
+use crate::engine::{rules, value};
 use crate::error::StoreError;
-use crate::store::{LostFile, Page, ReactionCount, Result};
+use crate::store::{LostFile, Page, Result};
 
 /// Buckets a channel is asked for at once.
 pub const BUCKETS_PAGE: usize = 64;
@@ -72,6 +69,23 @@ impl Link {
             self.orphans.add((channel, id(row.message_id)?));
         }
         row.into_record(channel)
+    }
+
+    /// See [`crate::Store::messages_by_id`].
+    pub(super) async fn messages_by_id(
+        &self,
+        channel: ChannelId,
+        messages: &[MessageId],
+    ) -> Result<Vec<Option<MessageRecord>>> {
+        // Each in a partition of its own, mostly: one question for each.
+        let asked: Vec<_> = messages
+            .iter()
+            .map(|message| self.message(channel, *message))
+            .collect();
+        stream::iter(asked)
+            .buffered(QUESTIONS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// See [`crate::Store::messages`].
@@ -245,105 +259,6 @@ impl Link {
             .row::<(i64,)>(Statement::PinCount, vec![big(int(channel))])
             .await?;
         Ok(usize::try_from(count.map_or(0, |(count,)| count)).unwrap_or_default())
-    }
-
-    /// See [`crate::Store::reactions`].
-    pub(super) async fn reactions(
-        &self,
-        channel: ChannelId,
-        messages: &[MessageId],
-        reader: UserId,
-    ) -> Result<Vec<Vec<ReactionCount>>> {
-        let mut by_bucket = BTreeMap::<i32, Vec<MessageId>>::new();
-        for message in messages {
-            by_bucket
-                .entry(record::bucket(*message))
-                .or_default()
-                .push(*message);
-        }
-        let mut asked = Vec::new();
-        for (bucket, messages) in &by_bucket {
-            for some in messages.chunks(KEYS_IN_MAX) {
-                asked.push(self.reactions_of(channel, *bucket, some, reader));
-            }
-        }
-        let mut all = HashMap::new();
-        let mut answers = stream::iter(asked).buffer_unordered(QUESTIONS_AT_ONCE);
-        while let Some(some) = answers.try_next().await? {
-            all.extend(some);
-        }
-        Ok(messages
-            .iter()
-            .map(|message| all.get(message).cloned().unwrap_or_default())
-            .collect())
-    }
-
-    async fn reactions_of(
-        &self,
-        channel: ChannelId,
-        bucket: i32,
-        messages: &[MessageId],
-        reader: UserId,
-    ) -> Result<HashMap<MessageId, Vec<ReactionCount>>> {
-        let ids = messages
-            .iter()
-            .map(|message| CqlValue::BigInt(int(*message)))
-            .collect();
-        let values = vec![big(int(channel)), whole(bucket), is(CqlValue::List(ids))];
-        let rows = self
-            .rows::<(i64, Vec<u8>, Vec<u8>, Option<i64>)>(Statement::Counts, values)
-            .await?;
-        let mut counts = BTreeMap::<i64, Counts>::new();
-        let mut keys = Vec::with_capacity(rows.len());
-        for (message, emoji, data, _) in rows {
-            keys.push(CqlValue::Tuple(vec![
-                Some(CqlValue::BigInt(message)),
-                Some(CqlValue::Blob(emoji.clone())),
-                Some(CqlValue::BigInt(int(reader))),
-            ]));
-            let counted: Counted = value::decode(&data)?;
-            counts.entry(message).or_default().insert(emoji, counted);
-        }
-        let asked = keys.chunks(KEYS_IN_MAX).map(|keys| {
-            let keys = is(CqlValue::List(keys.to_vec()));
-            let values = vec![big(int(channel)), whole(bucket), keys];
-            self.rows::<(i64, Vec<u8>)>(Statement::ReactionsOfUser, values)
-        });
-        let mine: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
-        let mut found = HashMap::new();
-        for (message, counts) in counts {
-            let mut counts: Vec<_> = counts.into_iter().collect();
-            counts.sort_by_cached_key(|(emoji, counted)| (counted.first_at_ms, emoji.clone()));
-            let seen = |(emoji, counted): (Vec<u8>, Counted)| ReactionCount {
-                emoji: counted.emoji,
-                count: counted.count,
-                me: mine.contains(&(message, emoji)),
-            };
-            found.insert(id(message)?, counts.into_iter().map(seen).collect());
-        }
-        Ok(found)
-    }
-
-    /// See [`crate::Store::reactors`].
-    pub(super) async fn reactors(
-        &self,
-        channel: ChannelId,
-        message: MessageId,
-        emoji: &ReactionEmoji,
-        after: Option<UserId>,
-        limit: usize,
-    ) -> Result<Vec<UserId>> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let mut values = key(channel, message).to_vec();
-        values.extend([
-            blob(rules::emoji_identity(emoji)),
-            big(after.map_or(0, int)),
-            whole(rows_max(limit)),
-        ]);
-        let rows = self.rows::<(i64,)>(Statement::Reactors, values).await?;
-        rows.into_iter().map(|(user,)| id(user)).collect()
     }
 
     /// See [`crate::Store::setting`].

@@ -92,6 +92,8 @@ statements! {
         Reaction Read "SELECT at_ms, WRITETIME(at_ms) FROM reactions WHERE channel_id = ? AND bucket = ? AND message_id = ? AND emoji = ? AND user_id = ?",
         /// Those of one user, of several messages and emoji.
         ReactionsOfUser Read "SELECT message_id, emoji FROM reactions WHERE channel_id = ? AND bucket = ? AND (message_id, emoji, user_id) IN ?",
+        /// All who reacted, to several messages with several emoji.
+        ReactorsOf Read "SELECT message_id, emoji, user_id FROM reactions WHERE channel_id = ? AND bucket = ? AND (message_id, emoji) IN ?",
         Reactors Read "SELECT user_id FROM reactions WHERE channel_id = ? AND bucket = ? AND message_id = ? AND emoji = ? AND user_id > ? LIMIT ?",
     }
     "reaction_counts" {
