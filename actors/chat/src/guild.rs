@@ -32,10 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
-use model::presence::Presence;
+use model::presence::{ClientStatus, Presence};
 use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use client::*;
@@ -180,7 +179,7 @@ pub fn cast_presence(
     guild: GuildId,
     user: UserId,
     presence: Option<Presence>,
-    client_status: Map<String, Value>,
+    client_status: ClientStatus,
 ) {
     if let Some(server) = chat.guilds().lookup(guild) {
         server.cast(Message::Presence {
@@ -498,12 +497,7 @@ impl GuildServer {
         self.shape.clone()
     }
 
-    fn presence(
-        &mut self,
-        user: UserId,
-        presence: Option<Presence>,
-        client_status: Map<String, Value>,
-    ) {
+    fn presence(&mut self, user: UserId, presence: Option<Presence>, client_status: ClientStatus) {
         let Phase::Running(state) = &mut self.phase else {
             return;
         };

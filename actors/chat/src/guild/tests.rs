@@ -17,6 +17,7 @@ use model::permissions::Permissions;
 use model::user::{Account, User};
 use model::{Id, MessageId};
 use otp::{Node, eventually};
+use serde_json::Value;
 use storage::blob::BlobStore;
 use storage::engine::memory::MemoryStore;
 use storage::store::Write;
