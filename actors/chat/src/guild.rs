@@ -426,7 +426,12 @@ impl GuildServer {
         }
     }
 
-    fn subscribe(&mut self, mut subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+    fn subscribe(
+        &mut self,
+        mut subscriber: Subscriber,
+        mut wants: SnapshotWants,
+        reply: Reply<Pid>,
+    ) {
         let passive_members_min = self.chat.config().passive_members_min;
         let listeners = self.family.relays().listeners().clone();
         if self.ready().is_none() {
@@ -447,6 +452,10 @@ impl GuildServer {
         };
         // Decided once: a session does not become passive because the guild grows.
         subscriber.passive &= state.member_count() > passive_members_min;
+        // A passive session is told of no changes of other members and presences, so a list of them
+        // would be wrong from the start. It would also be another one for each who logs in: its
+        // client asks for the parts of the member list it shows (op 14, op 37).
+        wants.members_and_presences &= !subscriber.passive;
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
         let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
         let creates = &mut self.creates;
