@@ -14,7 +14,6 @@ use chat::{Chat, ChatConfig};
 use gateway::{Context as GatewayContext, GatewayConfig};
 use storage::DataService;
 use storage::blob::BlobStore;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +73,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     gateway::telemetry::Exporter::installed();
     let in_memory = config.storage_url().starts_with("memory:");
     config.make_data_dir()?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+    let listener = gateway::server::listen(config.listen).with_context(|| {
         format!(
             "cannot listen on {}; choose another address: `dev --listen HOST:PORT`, or the key listen (GUILDHALL_LISTEN) of `serve`",
             config.listen

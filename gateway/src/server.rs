@@ -20,7 +20,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,8 +46,30 @@ pub const HEADERS_MAX: usize = 100;
 /// Time for connections to finish their current answer after the shutdown began; then they are
 /// cut.
 pub const FINISH_TIME_MAX: Duration = Duration::from_secs(10);
+/// Most connections that wait to be accepted. The kernel drops what comes on top, and the clients try
+/// again after a second or more; it allows no more than `net.core.somaxconn`, which is as much. The
+/// usual 1,024 are full at once when thousands of clients come back together.
+pub const LISTEN_BACKLOG_MAX: u32 = 4_096;
+/// Connections accepted between two chances for other tasks to run: many, because those that wait
+/// are dropped when there are too many of them.
+const ACCEPTS_AT_ONCE: usize = 512;
 /// Pause after a failed accept (out of file descriptors, mostly), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens on `address`, port 0 for any, with room for [`LISTEN_BACKLOG_MAX`] that wait.
+///
+/// # Errors
+/// The kernel's: the address is taken, is not of this machine, or may not be had. Nothing is left.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for the connections of the node before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG_MAX)
+}
 
 /// Serves `context` on `listener` until `shutdown` resolves and the open requests are answered.
 ///
@@ -63,12 +85,24 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let upkeep = tokio::spawn(upkeep(context));
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut in_a_row = 0;
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+        // Not interrupted by tokio's own measure, which is a quarter of ours.
+        let accepted = tokio::task::unconstrained(async {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => None,
+                accepted = listener.accept() => Some(accepted),
+            }
+        });
+        let Some(accepted) = accepted.await else {
+            break;
         };
+        in_a_row += 1;
+        if in_a_row >= ACCEPTS_AT_ONCE {
+            in_a_row = 0;
+            tokio::task::yield_now().await;
+        }
         match accepted {
             Ok((stream, peer)) => match Arc::clone(&room).try_acquire_owned() {
                 Ok(slot) => {

@@ -63,8 +63,30 @@ pub struct PresenceUpdate {
     pub status: Status,
     /// Activities.
     pub activities: Vec<Value>,
-    /// Status by platform: `desktop`, `mobile`, `web`.
-    pub client_status: serde_json::Map<String, Value>,
+    /// Status by platform.
+    pub client_status: ClientStatus,
+}
+
+/// Status by platform, of those a user is on (Discord docs, Gateway Events, "Client Status
+/// Object"). Three bytes, because there are two of them for everybody who is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// In a desktop application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<Status>,
+    /// On a telephone or tablet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mobile: Option<Status>,
+    /// In a browser; also every bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<Status>,
+}
+
+impl ClientStatus {
+    /// Whether the user is on no platform.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The user of a presence: the id alone.

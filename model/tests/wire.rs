@@ -10,7 +10,7 @@ use model::id::{ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 use model::member::{Member, MemberRecord};
 use model::message::{self, Message, MessageRecord, MessageReference, Nonce};
 use model::permissions::{Permissions, everyone_default};
-use model::presence::{self, PresenceUpdate, PresenceUser};
+use model::presence::{self, ClientStatus, PresenceUpdate, PresenceUser, Status};
 use model::reaction::Reaction;
 use model::role::Role;
 use model::snowflake::EPOCH_MS;
@@ -79,7 +79,10 @@ fn presence_update() -> PresenceUpdate {
         guild_id: GUILD,
         status: presence.status.shown(),
         activities: presence.activities,
-        client_status: [("web".to_owned(), json!("dnd"))].into_iter().collect(),
+        client_status: ClientStatus {
+            web: Some(Status::Dnd),
+            ..ClientStatus::default()
+        },
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::fanout::frames::{FrameBuffer, TEXT, text_frame};
 use super::fanout::receiver::{measured, number_after, read_head, read_some};
+use super::fanout::server::Server;
 use super::fanout::tally::{Histogram, Ledger};
 
 /// Intents of a client that is told of the guild and its messages: GUILDS, GUILD_MESSAGES and
@@ -123,6 +124,8 @@ pub(crate) struct Account {
 pub(crate) struct Client {
     addr: SocketAddr,
     token: String,
+    /// The guild it shows: in a large one it would not be told of messages else.
+    guild: String,
     /// For one connection; its frames begin anew with it.
     buffer: FrameBuffer,
     session: String,
@@ -148,10 +151,11 @@ enum Said {
 }
 
 impl Client {
-    pub(crate) fn new(addr: SocketAddr, token: String, common: Arc<Common>) -> Self {
+    pub(crate) fn new(addr: SocketAddr, token: String, guild: String, common: Arc<Common>) -> Self {
         Self {
             addr,
             token,
+            guild,
             buffer: FrameBuffer::default(),
             session: String::new(),
             ledger: Ledger::default(),
@@ -240,7 +244,13 @@ impl Client {
         };
         let answered = tokio::time::timeout(ANSWER_MAX, answered).await;
         let answered: anyhow::Result<Result<(), Said>> = answered.context("no answer")?;
-        Ok(answered?.map(|()| stream))
+        let answered = answered?;
+        if how == Kind::Identify && answered.is_ok() {
+            let shows = json!({ &self.guild: {"typing": true, "activities": true} });
+            let shows = json!({"op": 37, "d": {"subscriptions": shows}});
+            stream.write_all(&text_frame(&shows.to_string())).await?;
+        }
+        Ok(answered.map(|()| stream))
     }
 
     /// Reads and does what it is told, until there are no more orders; what it has to account for.
@@ -392,16 +402,13 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Signs in with each token.
+    /// Signs in with each token of the server.
     ///
     /// # Errors
     /// When one could not.
-    pub(crate) async fn sign_in(
-        addr: SocketAddr,
-        tokens: &[String],
-        common: &Arc<Common>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn sign_in(server: &Server, common: &Arc<Common>) -> anyhow::Result<Self> {
         use futures_util::StreamExt as _;
+        let guild = server.var("GUILD_ID")?;
         let (report, backs) = mpsc::unbounded_channel();
         let mut clients = Self {
             each: Vec::new(),
@@ -409,8 +416,9 @@ impl Clients {
             backs,
             tasks: Vec::new(),
         };
-        let signing_in = tokens.iter().map(|token| async move {
-            let mut client = Client::new(addr, token.clone(), Arc::clone(common));
+        let signing_in = server.tokens().iter().map(|token| async move {
+            let (token, guild) = (token.clone(), guild.to_owned());
+            let mut client = Client::new(server.addr(), token, guild, Arc::clone(common));
             let (stream, _) = client.sign_in(Kind::Identify).await?;
             anyhow::Ok((client, stream))
         });

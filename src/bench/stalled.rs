@@ -70,7 +70,7 @@ pub(crate) async fn run(args: StalledArgs) -> anyhow::Result<()> {
     let server = Server::start(server::node(true)?, args.sessions as usize, !args.no_pin).await?;
     let common = Arc::new(Common::new());
     eprintln!("connecting {} sessions …", args.sessions);
-    let mut clients = Clients::sign_in(server.addr(), server.tokens(), &common).await?;
+    let mut clients = Clients::sign_in(&server, &common).await?;
     let steady = Steady::start(&server, args.rate, args.payload, &common).await?;
     clients.wait_for(|_| true, 1, DEADLINE).await?;
     common.enter(WARM);

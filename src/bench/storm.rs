@@ -80,7 +80,7 @@ pub(crate) async fn run(args: StormArgs) -> anyhow::Result<()> {
     let rss_before = server.resident_bytes()?;
     let common = Arc::new(Common::new());
     eprintln!("connecting {} sessions …", args.sessions);
-    let mut clients = Clients::sign_in(server.addr(), server.tokens(), &common).await?;
+    let mut clients = Clients::sign_in(&server, &common).await?;
     let steady = Steady::start(&server, args.rate, args.payload, &common).await?;
     clients.wait_for(|_| true, 1, DEADLINE).await?;
     tokio::time::sleep(SETTLE).await;

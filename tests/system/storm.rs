@@ -1,8 +1,34 @@
 //! The measurement of a reconnect storm, small: everybody comes back and nobody loses anything.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::support::Process;
+
+/// More than the usual backlog of 1,024 come before the first is accepted: all are connected. What the
+/// kernel drops would be tried again after a second, and in vain.
+#[tokio::test]
+async fn a_storm_waits_to_be_accepted() {
+    const STORM: usize = 1_500;
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let all = Rlimit {
+        current: hard,
+        maximum: hard,
+    };
+    setrlimit(Resource::Nofile, all).unwrap();
+    let listener = gateway::server::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connecting = (0..STORM).map(|_| TcpStream::connect(address));
+    let connected = futures_util::future::join_all(connecting);
+    let connected = tokio::time::timeout(Duration::from_secs(10), connected).await;
+    let connected = connected.expect("all are connected in time");
+    let failed = connected.iter().filter(|one| one.is_err()).count();
+    assert_eq!(failed, 0);
+}
 
 #[test]
 fn all_sockets_are_cut_and_come_back_and_nothing_is_lost() {

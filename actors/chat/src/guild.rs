@@ -32,10 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
-use model::presence::Presence;
+use model::presence::{ClientStatus, Presence};
 use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use client::*;
@@ -180,7 +179,7 @@ pub fn cast_presence(
     guild: GuildId,
     user: UserId,
     presence: Option<Presence>,
-    client_status: Map<String, Value>,
+    client_status: ClientStatus,
 ) {
     if let Some(server) = chat.guilds().lookup(guild) {
         server.cast(Message::Presence {
@@ -427,7 +426,12 @@ impl GuildServer {
         }
     }
 
-    fn subscribe(&mut self, mut subscriber: Subscriber, wants: SnapshotWants, reply: Reply<Pid>) {
+    fn subscribe(
+        &mut self,
+        mut subscriber: Subscriber,
+        mut wants: SnapshotWants,
+        reply: Reply<Pid>,
+    ) {
         let passive_members_min = self.chat.config().passive_members_min;
         let listeners = self.family.relays().listeners().clone();
         if self.ready().is_none() {
@@ -448,6 +452,10 @@ impl GuildServer {
         };
         // Decided once: a session does not become passive because the guild grows.
         subscriber.passive &= state.member_count() > passive_members_min;
+        // A passive session is told of no changes of other members and presences, so a list of them
+        // would be wrong from the start. It would also be another one for each who logs in: its
+        // client asks for the parts of the member list it shows (op 14, op 37).
+        wants.members_and_presences &= !subscriber.passive;
         // Making GUILD_CREATE costs; it is not made for sessions that did not ask for it.
         let wanted = subscriber.intents.contains(model::intents::Intents::GUILDS);
         let creates = &mut self.creates;
@@ -498,12 +506,7 @@ impl GuildServer {
         self.shape.clone()
     }
 
-    fn presence(
-        &mut self,
-        user: UserId,
-        presence: Option<Presence>,
-        client_status: Map<String, Value>,
-    ) {
+    fn presence(&mut self, user: UserId, presence: Option<Presence>, client_status: ClientStatus) {
         let Phase::Running(state) = &mut self.phase else {
             return;
         };

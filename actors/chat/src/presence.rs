@@ -14,7 +14,7 @@
 //!   changed users by the table. Sessions never depend on it.
 //! * Next hop: [`crate::guild::cast_presence`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use dashmap::DashMap;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use model::UserId;
-use model::presence::Presence as Said;
+use model::presence::{ClientStatus, Presence as Said};
 use otp::{ChildSpec, Context, GenServer, Init, Next, Node, Options};
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use crate::chat::{Chat, WeakChat};
 use crate::guild;
@@ -66,8 +66,9 @@ struct Shared {
 /// What is known of a user.
 #[derive(Default)]
 struct Entry {
-    /// In the order of session ids, so that folding does not depend on who spoke last.
-    sessions: BTreeMap<SessionId, Told>,
+    /// In the order of session ids, so that folding does not depend on who spoke last. Nearly all
+    /// users have one.
+    sessions: SmallVec<[(SessionId, Told); 1]>,
     /// What the guilds were told last.
     published: Option<Folded>,
 }
@@ -102,9 +103,8 @@ impl Presences {
     }
 
     /// What others see of a user, and the status by platform; `None` = offline.
-    pub fn of(&self, user: UserId) -> Option<(Said, Map<String, Value>)> {
-        let entry = self.shared.users.get(&user)?;
-        let folded = fold::fold(entry.sessions.values())?;
+    pub fn of(&self, user: UserId) -> Option<(Said, ClientStatus)> {
+        let folded = self.shared.users.get(&user)?.fold()?;
         Some((folded.presence, folded.client_status))
     }
 
@@ -133,15 +133,14 @@ impl Presences {
             .users
             .entry(user)
             .or_default()
-            .sessions
-            .insert(session, told);
+            .say(session, told);
         self.wake(user);
     }
 
     /// A session is over.
     pub(crate) fn gone(&self, user: UserId, session: &SessionId) {
         let known = match self.shared.users.get_mut(&user) {
-            Some(mut entry) => entry.sessions.remove(session).is_some(),
+            Some(mut entry) => entry.forget(session),
             None => false,
         };
         if known {
@@ -167,11 +166,37 @@ impl Presences {
     }
 }
 
+impl Entry {
+    fn place(&self, session: &SessionId) -> Result<usize, usize> {
+        self.sessions.binary_search_by(|(id, _)| id.cmp(session))
+    }
+
+    fn say(&mut self, session: SessionId, told: Told) {
+        match self.place(&session) {
+            Ok(index) => self.sessions[index].1 = told,
+            Err(index) => self.sessions.insert(index, (session, told)),
+        }
+    }
+
+    /// Whether it was known.
+    fn forget(&mut self, session: &SessionId) -> bool {
+        let place = self.place(session);
+        place.is_ok_and(|index| {
+            self.sessions.remove(index);
+            true
+        })
+    }
+
+    fn fold(&self) -> Option<Folded> {
+        fold::fold(self.sessions.iter().map(|(_, told)| told))
+    }
+}
+
 impl Shared {
     /// Folds a user; what the guilds must be told, if that has changed.
     fn news_of(&self, user: UserId) -> Option<Option<Folded>> {
         let entry = self.users.get(&user)?;
-        let folded = fold::fold(entry.sessions.values());
+        let folded = entry.fold();
         (folded != entry.published).then_some(folded)
     }
 
@@ -261,8 +286,8 @@ async fn tell_guilds(shared: &Shared, chat: &Chat, user: UserId) -> Option<UserI
     metrics::counter!("guildhall_presence_changes_total").increment(1);
     for guild in guilds {
         let (presence, client_status) = match &folded {
-            Some(folded) => (Some(folded.presence.clone()), folded.client_status.clone()),
-            None => (None, Map::new()),
+            Some(folded) => (Some(folded.presence.clone()), folded.client_status),
+            None => (None, ClientStatus::default()),
         };
         guild::cast_presence(chat, guild, user, presence, client_status);
     }

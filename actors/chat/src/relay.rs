@@ -78,6 +78,11 @@ pub const ORDERS_MAX: usize = 65_536;
 /// Most orders taken from the list at once, so that one batch is a bounded piece of work.
 pub const BATCH_MAX: usize = 1_024;
 
+/// Most orders about sessions in one batch: one that joins is written all of its guild, under the
+/// lock of the roster. The other orders wait for the next batch, after other processes had their
+/// turn.
+pub const BATCH_SESSIONS_MAX: usize = 64;
+
 /// Sessions written to between two chances for other processes to run.
 pub const SESSIONS_PER_SLICE: usize = 128;
 
@@ -132,6 +137,12 @@ pub enum Order {
     Remove(UserId),
     /// All sessions leave (the guild was deleted).
     Clear,
+}
+
+impl AsRef<Order> for Order {
+    fn as_ref(&self) -> &Order {
+        self
+    }
 }
 
 // ── Messages ──────────────────────────────────────────────────────────────────────────────────

@@ -92,7 +92,7 @@ pub fn revoke(chat: &Chat, user: UserId) {
 pub struct SessionArgs {
     chat: Chat,
     id: SessionId,
-    login: Login,
+    login: Box<Login>,
     outbox: Arc<Outbox>,
     place: Place,
 }
@@ -198,11 +198,43 @@ pub enum Message {
 
 // ── Server ────────────────────────────────────────────────────────────────────────────────────
 
+/// What of a login matters for as long as the session lives.
+#[derive(Debug, Clone, Copy)]
+struct Who {
+    user: UserId,
+    bot: bool,
+    intents: Intents,
+    shard: Option<(u32, u32)>,
+    large_threshold: u64,
+    platform: Platform,
+}
+
+impl Who {
+    fn of(login: &Login) -> Self {
+        let user = &login.account.user;
+        Self {
+            user: user.id,
+            bot: user.bot,
+            intents: login.intents,
+            shard: login.shard,
+            large_threshold: login.large_threshold,
+            platform: login.platform,
+        }
+    }
+
+    /// Whether a guild is of the session's shard.
+    fn has_guild(&self, guild: GuildId) -> bool {
+        login::on_shard(self.shard, guild)
+    }
+}
+
 /// The session process.
 pub struct Session {
     chat: Chat,
     id: SessionId,
-    login: Login,
+    who: Who,
+    /// Taken by the first connection, which is told all of it in READY.
+    login: Option<Box<Login>>,
     outbox: Arc<Outbox>,
     guilds: Guilds,
     /// Runs while there is no connection.
@@ -234,7 +266,8 @@ impl GenServer for Session {
         Init::Ok(Self {
             chat: args.chat,
             id: args.id,
-            login: args.login,
+            who: Who::of(&args.login),
+            login: Some(args.login),
             outbox: args.outbox,
             guilds: Guilds::default(),
             window: Some(window),
@@ -280,7 +313,7 @@ impl GenServer for Session {
                 }
             }
             Message::Join(guild) => {
-                if self.login.has_guild(guild) {
+                if self.who.has_guild(guild) {
                     let then = self.guilds.rejoined(guild);
                     self.carry_on(guild, then, ctx);
                 }
@@ -299,11 +332,13 @@ impl GenServer for Session {
                 answer,
             } => {
                 self.subscribed(guild, newly_joined, answer, ctx);
+                return self.rest();
             }
             Message::Joined { guild, relay } => {
                 self.guilds.joined(guild);
                 self.guilds.served(guild, relay, || ctx.monitor(relay));
                 self.pass_on(guild, ctx);
+                return self.rest();
             }
             Message::Interest(subscriptions) => self.interested(subscriptions, ctx),
             Message::Activated { guild, answer } => self.activated(guild, answer, ctx),
@@ -329,7 +364,7 @@ impl GenServer for Session {
 
 impl Session {
     fn user(&self) -> UserId {
-        self.login.account.user.id
+        self.who.user
     }
 
     async fn begin(
@@ -338,13 +373,16 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<u64> {
         let mut guilds = self.chat.data().guilds_of(self.user()).await?;
-        guilds.retain(|guild| self.login.has_guild(*guild));
+        let Some(mut login) = self.login.take() else {
+            return Err(ChatError::Internal("a session begins once".into()));
+        };
+        guilds.retain(|guild| self.who.has_guild(*guild));
         self.cancel_window(ctx);
-        let ready = ready::ready(&self.login, &self.id, &guilds);
+        let ready = ready::ready(&login, &self.id, &guilds);
         let generation = self.outbox.attach(transport, 0, &ready).map_err(|error| {
             ChatError::Internal(format!("a new session cannot be refused: {error}"))
         })?;
-        let presence = self.login.presence.take().unwrap_or_default();
+        let presence = login.presence.take().unwrap_or_default();
         self.set_presence(presence, ctx);
         // What joined while this was read is in the mailbox: by now the session has it already.
         self.subscribe(guilds, false, ctx);
@@ -367,8 +405,8 @@ impl Session {
         Ok(Resumed {
             generation,
             outbox: Arc::clone(&self.outbox),
-            intents: self.login.intents,
-            shard: self.login.shard,
+            intents: self.who.intents,
+            shard: self.who.shard,
         })
     }
 
@@ -390,6 +428,15 @@ impl Session {
         }
     }
 
+    /// When all guilds are there most sessions have nothing to do for long: they should be small.
+    fn rest(&self) -> Next<Self> {
+        if self.guilds.is_settled() {
+            Next::Hibernate
+        } else {
+            Next::Go
+        }
+    }
+
     /// Ends the session; `why` is for the metrics.
     fn over(&mut self, farewell: Option<Close>, why: &'static str) -> Next<Self> {
         self.farewell = farewell;
@@ -406,7 +453,7 @@ impl Session {
     fn set_presence(&mut self, presence: Presence, ctx: &mut Context<Self>) {
         match self.presence_limit.take(Instant::now()) {
             Ok(()) => {
-                let (user, platform) = (self.user(), self.login.platform);
+                let (user, platform) = (self.user(), self.who.platform);
                 self.chat
                     .presences()
                     .set(&self.chat, user, self.id.clone(), platform, presence);

@@ -337,6 +337,50 @@ async fn who_joins_gets_the_guild_and_who_is_kicked_loses_it() {
     assert_gapless(&recorder.numbers(), 1);
 }
 
+/// What a passive session is told of others would be wrong from the start, and in a storm of logins
+/// a list for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_told_of_itself_alone_when_a_large_guild_arrives() {
+    let config = ChatConfig {
+        passive_members_min: 2,
+        ..ChatConfig::default()
+    };
+    let world = World::new(config).await;
+    let listed = |recorder: &Recorder, key: &str| -> Vec<String> {
+        let create = &recorder.of("GUILD_CREATE")[0];
+        let all = create[key].as_array().unwrap().iter();
+        all.map(|one| one["user"]["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let everybody = ["owner", "member"].map(|name| match name {
+        "owner" => world.owner.user.id.to_string(),
+        _ => world.member.user.id.to_string(),
+    });
+    let person = accounts::create_user(&world.chat, "person").await.unwrap();
+    let (_bot, bot) = enter(&world.chat, login_of(&world.member), 1).await;
+    eventually!(status_seen(&bot, &world.member) == Some("online".into()));
+    assert_eq!(
+        listed(&bot, "members"),
+        everybody,
+        "a guild of two is small"
+    );
+
+    guild::add_member(&world.chat, Actor::System, world.guild, person.user.id)
+        .await
+        .unwrap();
+    let (_person, recorder) = enter(&world.chat, login_of(&person), 1).await;
+    let own = [person.user.id.to_string()];
+    assert_eq!(listed(&recorder, "members"), own);
+    assert_eq!(recorder.of("GUILD_CREATE")[0]["member_count"], 3);
+    assert!(
+        listed(&recorder, "presences").is_empty(),
+        "not even the bot's, whose changes it would not be told of"
+    );
+    // Bots are never passive, and asked for presences.
+    let (_again, bot) = enter(&world.chat, login_of(&world.member), 1).await;
+    assert_eq!(listed(&bot, "members").len(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_dies_is_not_noticed() {
     let world = World::new(ChatConfig::default()).await;

@@ -37,7 +37,10 @@ type Tag<M> = Box<dyn FnOnce(Down) -> M + Send>;
 /// The running process, handed to each of its callbacks.
 pub struct Context<S: GenServer> {
     pub(crate) process: Arc<Process>,
+    /// There while there are any.
     timers: Option<Box<Timers<S::Message>>>,
+    /// The number of the last timer when there were none any more.
+    last_timer: u64,
     /// Monitors whose DOWN arrives as a message of the server's own.
     #[expect(
         clippy::box_collection,
@@ -90,6 +93,7 @@ impl<S: GenServer> Context<S> {
         Context {
             process,
             timers: None,
+            last_timer: 0,
             tags: None,
             debug: None,
             hibernate_after,
@@ -376,10 +380,12 @@ impl<S: GenServer> Context<S> {
     /// Cancels a timer: its message is never handled after this, even if it waits in the mailbox
     /// already. Returns whether there was anything to cancel.
     pub fn cancel(&mut self, timer: TimerRef) -> bool {
-        match &mut self.timers {
+        let cancelled = match &mut self.timers {
             Some(timers) => timers.cancel(timer),
             None => false,
-        }
+        };
+        self.trim_timers();
+        cancelled
     }
 
     /// [`Context::cancel`], telling how long the timer had to run (`erlang:cancel_timer/1`);
@@ -403,7 +409,16 @@ impl<S: GenServer> Context<S> {
     }
 
     fn timers(&mut self) -> &mut Timers<S::Message> {
-        self.timers.get_or_insert_default()
+        let last = self.last_timer;
+        self.timers
+            .get_or_insert_with(|| Box::new(Timers::after(last)))
+    }
+
+    /// Gives the table of timers back when nothing is in it.
+    fn trim_timers(&mut self) {
+        if let Some(timers) = self.timers.take_if(|timers| timers.is_unused()) {
+            self.last_timer = timers.last();
+        }
     }
 
     /// Notes that a message arrived, which voids the receive timeout.
@@ -463,10 +478,14 @@ impl<S: GenServer> Context<S> {
                     }),
                 }
             }
-            Signal::Timer { id } => match self.timers.as_mut().map(|timers| timers.expired(id)) {
-                Some(Expired::Message(message)) => Arrival::Message(message),
-                Some(Expired::Cancelled) | None => return Arrival::Nothing,
-            },
+            Signal::Timer { id } => {
+                let expired = self.timers.as_mut().map(|timers| timers.expired(id));
+                self.trim_timers();
+                match expired {
+                    Some(Expired::Message(message)) => Arrival::Message(message),
+                    Some(Expired::Cancelled) | None => return Arrival::Nothing,
+                }
+            }
             Signal::ReceiveTimeout { token } => {
                 let timers = self.timers.as_ref();
                 if !timers.is_some_and(|timers| timers.is_armed(token)) {

@@ -172,6 +172,8 @@ mod process;
 pub use process::{DICTIONARY_MAX, ProcessInfo, ProcessStatus};
 
 mod panics;
+mod carrier;
+mod few;
 mod runner;
 mod signal;
 

@@ -217,8 +217,13 @@ impl<S: GenServer> Mailbox<S> {
     }
 
     /// The next item, or, while `suspended`, the next that is for the runtime itself. `None`
-    /// sends the reader to sleep: it is woken through `reader`.
-    pub(crate) fn take(&self, suspended: bool, reader: &Waker) -> Option<Envelope<S>> {
+    /// sends the reader to sleep: it is woken through `reader`. One that hibernates keeps no room.
+    pub(crate) fn take(
+        &self,
+        suspended: bool,
+        hibernating: bool,
+        reader: &Waker,
+    ) -> Option<Envelope<S>> {
         let mut lane = self.lane.lock();
         let taken = if suspended {
             lane.take_system()
@@ -241,8 +246,12 @@ impl<S: GenServer> Mailbox<S> {
                 if !lane.closed {
                     lane.reader = Some(reader.clone());
                 }
-                if lane.queue.is_empty() && lane.queue.capacity() > KEPT_CAPACITY {
+                let kept = if hibernating { 0 } else { KEPT_CAPACITY };
+                if lane.queue.is_empty() && lane.queue.capacity() > kept {
                     lane.queue = VecDeque::new();
+                }
+                if lane.urgent.is_empty() && lane.urgent.capacity() > kept {
+                    lane.urgent = VecDeque::new();
                 }
                 None
             }

@@ -72,6 +72,8 @@ struct Inner {
     names: DashMap<Arc<str>, Pid>,
     aliases: DashMap<u64, ActiveAlias, SerialHash>,
     stopping: AtomicBool,
+    /// All that starts is carried by tasks.
+    light: AtomicBool,
     /// Timers to pids and names that run.
     timers: AtomicUsize,
     terms: PersistentTerms,
@@ -108,6 +110,7 @@ impl Node {
                 names: DashMap::new(),
                 aliases: DashMap::default(),
                 stopping: AtomicBool::new(false),
+                light: AtomicBool::new(false),
                 timers: AtomicUsize::new(0),
                 terms: PersistentTerms::new(),
                 tables: Tables::default(),
@@ -129,6 +132,17 @@ impl Node {
             true
         });
         node
+    }
+
+    /// From now on every process of this node is started as one with
+    /// [`crate::Options::light`] is, tasks included.
+    pub fn start_light(&self) {
+        self.inner.light.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every process is to be light.
+    pub(crate) fn starts_light(&self) -> bool {
+        self.inner.light.load(Ordering::Relaxed)
     }
 
     /// The node's name.

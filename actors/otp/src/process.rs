@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ServerRef ──┐
-//!   node table ─┼──▶ Process { pid, mailbox, links, monitors, names } ──▶ ractor actor
+//!   node table ─┼──▶ Process { pid, mailbox, links, monitors, names } ──▶ actor or task
 //!   registries ─┘
 //! ```
 //!
@@ -13,16 +13,16 @@
 //! a signal is *received*.
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
-use ractor::ActorCell;
 use tokio::sync::Notify;
 
+use crate::carrier::Carrier;
 use crate::exit_reason::ExitReason;
+use crate::few::FewMap;
 use crate::gen_server::{Down, GenServer};
 use crate::mailbox::{AnyMailbox, Limits, Mailbox, Pushed, Refused, SendError};
 use crate::node::Node;
@@ -49,7 +49,7 @@ pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) node: Node,
     pub(crate) lineage: Lineage,
-    cell: ActorCell,
+    carrier: Carrier,
     mailbox: Box<dyn AnyMailbox>,
     flags: Flags,
     ended: Notify,
@@ -89,7 +89,7 @@ struct State {
     ending: Option<ExitReason>,
     label: Option<Arc<str>>,
     name: Option<Arc<str>>,
-    links: HashMap<Pid, Link, SerialHash>,
+    links: FewMap<Pid, Link, SerialHash>,
     /// The id of the link that was made last.
     last_link: u32,
     /// Rarely used tables, allocated on first use: an idle process should stay small.
@@ -99,9 +99,9 @@ struct State {
 #[derive(Default)]
 struct Tables {
     /// Monitors on this process: the watcher's own number, and the watcher.
-    watched_by: HashSet<(MonitorRef, Pid)>,
+    watched_by: FewMap<(MonitorRef, Pid), (), SerialHash>,
     /// Monitors of this process.
-    watching: HashMap<MonitorRef, Watching>,
+    watching: FewMap<MonitorRef, Watching, SerialHash>,
     /// Links that have fired and whose EXIT waits in the mailbox.
     fired: Vec<(u32, Pid)>,
     releases: Vec<Release>,
@@ -130,7 +130,7 @@ impl Process {
         node: Node,
         pid: Pid,
         lineage: Lineage,
-        cell: ActorCell,
+        carrier: Carrier,
         limits: Limits,
         label: Option<Arc<str>>,
     ) -> Arc<Process> {
@@ -139,7 +139,7 @@ impl Process {
             pid,
             node,
             lineage,
-            cell,
+            carrier,
             mailbox,
             flags: Flags::default(),
             ended: Notify::new(),
@@ -148,6 +148,10 @@ impl Process {
                 ..State::default()
             }),
         })
+    }
+
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.carrier
     }
 
     // ---- the mailbox ----------------------------------------------------------------------
@@ -269,8 +273,10 @@ impl Process {
 
     /// Takes the next item as an `S`; if there is none, `reader` is woken by the next.
     pub(crate) fn take<S: GenServer>(&self, reader: &Waker) -> Option<Envelope<S>> {
+        let suspended = self.flags.suspended.load(Ordering::Relaxed);
+        let hibernating = self.flags.hibernating.load(Ordering::Relaxed);
         self.typed_mailbox::<S>()?
-            .take(self.flags.suspended.load(Ordering::Relaxed), reader)
+            .take(suspended, hibernating, reader)
     }
 
     pub(crate) fn mailbox(&self) -> &dyn AnyMailbox {
@@ -391,7 +397,7 @@ impl Process {
 
     /// Ends the process at its next await, without `terminate`.
     ///
-    /// This is the one use of ractor's kill lane. It is for exactly the cases in which Erlang
+    /// This is the one use of the carrier's kill. It is for exactly the cases in which Erlang
     /// drops a process between two instructions: kill, and an exit signal which is not trapped.
     fn condemn(&self, mut state: MutexGuard<'_, State>, reason: ExitReason) {
         if state.condemned {
@@ -401,7 +407,7 @@ impl Process {
         state.ending = Some(reason);
         self.flags.condemned.store(true, Ordering::Release);
         drop(state);
-        self.cell.kill();
+        self.carrier.kill();
     }
 
     /// Ends a process whose code does not come back: for everybody else it is gone now, and what
@@ -468,17 +474,17 @@ impl Process {
         // hold anything.
         let remains = self.mailbox.close();
         self.node.forget(self.pid);
-        for (peer, _) in links {
+        for (peer, _) in links.into_entries() {
             self.node.deliver_exit(self.pid, peer, &reason, true);
         }
         if let Some(tables) = tables {
             if !tables.observers.is_empty() {
                 self.node.watch_sends(false);
             }
-            for (monitor, watcher) in tables.watched_by {
+            for ((monitor, watcher), ()) in tables.watched_by.into_entries() {
                 self.node.deliver_down(monitor, watcher, self.pid, &reason);
             }
-            for (monitor, watching) in tables.watching {
+            for (monitor, watching) in tables.watching.into_entries() {
                 self.node.remove_watcher(monitor, self.pid, watching.target);
             }
         }

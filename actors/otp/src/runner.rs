@@ -1,21 +1,25 @@
-//! The one ractor actor behind every process: takes from the mailbox, calls the behaviour, ends it.
+//! What runs a process: takes from the mailbox, calls the behaviour, ends it.
 //!
 //! ```text
-//!   pre_start: publish pid, names, link ─▶ init
-//!   post_start: the process' whole life
+//!   begin: publish pid, names, link ─▶ init
+//!   live: the process' whole life
 //!       the message of Init::Continue, the time-out of Init::Timeout, or a body
 //!       sleep ─▶ while there is something in the mailbox ─▶ message | info | end ─▶ Next
-//!   drop: the last line of defence: whatever ends the actor, links and monitors fire
+//!   drop: the last line of defence: whatever ends it, links and monitors fire
 //! ```
+//!
+//! A ractor actor carries both, or, for a process started with [`Options::light`], a task of its
+//! own ([`crate::carrier`]).
 
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::carrier::Carrier;
 use crate::context::{Arrival, Context};
 use crate::enter::{Body, Enter};
 use crate::exit_reason::ExitReason;
@@ -39,7 +43,7 @@ impl<S> Runner<S> {
     }
 }
 
-/// What `pre_start` needs.
+/// What [`begin`] needs.
 pub(crate) struct Start<S: GenServer> {
     pub(crate) node: Node,
     /// The pid, if it had to be known before the start.
@@ -49,6 +53,13 @@ pub(crate) struct Start<S: GenServer> {
     pub(crate) options: Options,
     /// Where the starter finds the control block.
     pub(crate) half_started: HalfStarted,
+}
+
+impl<S: GenServer> Start<S> {
+    /// Where the starter finds the control block.
+    pub(crate) fn slot(&self) -> Slot {
+        self.half_started.slot.clone()
+    }
 }
 
 /// How the state comes about.
@@ -61,11 +72,12 @@ pub(crate) enum Begin<S: GenServer> {
 
 /// What a process does before it waits for anything.
 enum First<S: GenServer> {
-    Next(Next<S>),
+    /// Boxed, because it lies in the process for as long as that lives.
+    Next(Box<Next<S>>),
     Body(Body<S>),
 }
 
-/// The control block, shared between the starter and the actor: whoever needs it first makes it.
+/// The control block, shared between the starter and the carrier: whoever needs it first makes it.
 pub(crate) type Slot = Arc<OnceLock<Published>>;
 
 /// A control block, and whether it could be made visible.
@@ -80,14 +92,14 @@ impl Published {
         node: &Node,
         pid: Option<Pid>,
         parent: Option<&Arc<Process>>,
-        cell: ActorCell,
+        carrier: Carrier,
         options: &Options,
     ) -> Published {
         let process = Process::new::<S>(
             node.clone(),
             pid.unwrap_or_else(|| node.new_pid()),
             parent.map_or_else(Lineage::default, |parent| Lineage::below(parent)),
-            cell,
+            carrier,
             options.limits,
             options.label.clone(),
         );
@@ -125,10 +137,10 @@ async fn asleep() {
     .await;
 }
 
-/// Tells ractor to end the actor; by then everybody else knows already.
+/// Tells the carrier that it is over; by then everybody else knows already.
 #[derive(Debug, Error)]
 #[error("ended")]
-struct Ended;
+pub(crate) struct Ended;
 
 impl<S: GenServer> Actor for Runner<S> {
     type Msg = Nothing;
@@ -140,57 +152,7 @@ impl<S: GenServer> Actor for Runner<S> {
         myself: ActorRef<Nothing>,
         start: Start<S>,
     ) -> Result<Running<S>, ActorProcessingErr> {
-        let Start {
-            node,
-            pid,
-            parent,
-            begin,
-            options,
-            mut half_started,
-        } = start;
-        let slot = half_started.slot.clone();
-        let Published { process, outcome } = slot.get_or_init(|| {
-            Published::new::<S>(&node, pid, parent.as_ref(), myself.get_cell(), &options)
-        });
-        outcome.clone()?;
-        let mut context = Context::new(process.clone(), options.hibernate_after);
-        drop(options);
-        let args = match begin {
-            Begin::Init(args) => args,
-            Begin::Body(body) => {
-                half_started.started = true;
-                return Ok(Running {
-                    server: None,
-                    context,
-                    first: Some(First::Body(body)),
-                });
-            }
-        };
-        let init = Box::pin(guarded(S::init(args, &mut context)));
-        let (server, first) = match on_behalf_of(process.clone(), init).await {
-            Ok(Init::Ok(server)) => (server, Next::Go),
-            Ok(Init::Continue(server, message)) => (server, Next::Continue(message)),
-            Ok(Init::Timeout(server, limit)) => (server, Next::Timeout(limit)),
-            Ok(Init::TimeoutAt(server, when)) => (server, Next::TimeoutAt(when)),
-            Ok(Init::Hibernate(server)) => (server, Next::Hibernate),
-            Ok(Init::Ignore) => {
-                drop(context);
-                half_started.abandon(ExitReason::Normal);
-                return Err(StartError::Ignore.into());
-            }
-            Ok(Init::Stop(reason)) | Err(reason) => {
-                drop(context);
-                // A kill or a signal that came during `init` is the reason then.
-                let reason = half_started.abandon(reason);
-                return Err(StartError::Failed(reason).into());
-            }
-        };
-        half_started.started = true;
-        Ok(Running {
-            server: Some(server),
-            context,
-            first: Some(First::Next(first)),
-        })
+        Ok(begin(start, || Carrier::Actor(myself.get_cell())).await?)
     }
 
     // ractor's loop over its own lanes is never entered: all a process waits for is its mailbox,
@@ -201,8 +163,66 @@ impl<S: GenServer> Actor for Runner<S> {
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
         let process = running.context.process.clone();
-        on_behalf_of(process, Box::pin(running.live())).await
+        on_behalf_of(process, Box::pin(running.live())).await?;
+        Ok(())
     }
+}
+
+/// Makes the process visible, if the starter has not, and runs its `init`.
+pub(crate) async fn begin<S: GenServer>(
+    start: Start<S>,
+    carrier: impl FnOnce() -> Carrier,
+) -> Result<Running<S>, StartError> {
+    let Start {
+        node,
+        pid,
+        parent,
+        begin,
+        options,
+        mut half_started,
+    } = start;
+    let slot = half_started.slot.clone();
+    let Published { process, outcome } =
+        slot.get_or_init(|| Published::new::<S>(&node, pid, parent.as_ref(), carrier(), &options));
+    outcome.clone()?;
+    let mut context = Context::new(process.clone(), options.hibernate_after);
+    drop(options);
+    let args = match begin {
+        Begin::Init(args) => args,
+        Begin::Body(body) => {
+            half_started.started = true;
+            return Ok(Running {
+                server: None,
+                context,
+                first: Some(First::Body(body)),
+            });
+        }
+    };
+    let init = Box::pin(guarded(S::init(args, &mut context)));
+    let (server, first) = match on_behalf_of(process.clone(), init).await {
+        Ok(Init::Ok(server)) => (server, None),
+        Ok(Init::Continue(server, message)) => (server, Some(Next::Continue(message))),
+        Ok(Init::Timeout(server, limit)) => (server, Some(Next::Timeout(limit))),
+        Ok(Init::TimeoutAt(server, when)) => (server, Some(Next::TimeoutAt(when))),
+        Ok(Init::Hibernate(server)) => (server, Some(Next::Hibernate)),
+        Ok(Init::Ignore) => {
+            drop(context);
+            half_started.abandon(ExitReason::Normal);
+            return Err(StartError::Ignore);
+        }
+        Ok(Init::Stop(reason)) | Err(reason) => {
+            drop(context);
+            // A kill or a signal that came during `init` is the reason then.
+            let reason = half_started.abandon(reason);
+            return Err(StartError::Failed(reason));
+        }
+    };
+    half_started.started = true;
+    Ok(Running {
+        server: Some(server),
+        context,
+        first: first.map(|next| First::Next(Box::new(next))),
+    })
 }
 
 /// Makes a process visible: names, keys and the link to its parent, before `init` runs.
@@ -243,7 +263,7 @@ fn publish(
 }
 
 /// Cleans up a process whose `init` did not get to its end, for whatever reason: it failed, the
-/// starter was dropped, or a kill came before ractor even called it.
+/// starter was dropped, or a kill came before it even began.
 pub(crate) struct HalfStarted {
     slot: Slot,
     parent: Option<Arc<Process>>,
@@ -283,13 +303,17 @@ impl Drop for HalfStarted {
 }
 
 impl<S: GenServer> Running<S> {
+    pub(crate) fn process(&self) -> Arc<Process> {
+        self.context.process.clone()
+    }
+
     /// From the end of `init` to the end.
-    async fn live(&mut self) -> Result<(), ActorProcessingErr> {
+    pub(crate) async fn live(&mut self) -> Result<(), Ended> {
         // Boxed on purpose: the future of a big server's `handle` would otherwise be part of every
         // idle process of that kind. One box serves all that is in the mailbox.
         match self.first.take() {
-            None | Some(First::Next(Next::Go)) => {}
-            Some(First::Next(first)) => Box::pin(self.run(Step::Decided(first))).await?,
+            None => {}
+            Some(First::Next(first)) => Box::pin(self.run(Step::Decided(*first))).await?,
             Some(First::Body(body)) => Box::pin(self.enter(body)).await?,
         }
         loop {
@@ -299,7 +323,7 @@ impl<S: GenServer> Running<S> {
     }
 
     /// Handles what is in the mailbox, one item after the other.
-    async fn serve(&mut self) -> Result<(), ActorProcessingErr> {
+    async fn serve(&mut self) -> Result<(), Ended> {
         let mut began = self.context.process.node.now();
         loop {
             let shuffle = self.context.process.node.shuffle();
@@ -330,7 +354,7 @@ impl<S: GenServer> Running<S> {
             // Looked at after the taking: what was sent after an exit signal cannot be taken
             // without that signal being visible.
             if process.is_condemned() {
-                // Ractor drops us here.
+                // The carrier drops us here.
                 return Poll::Pending;
             }
             Poll::Ready(taken)
@@ -339,7 +363,7 @@ impl<S: GenServer> Running<S> {
     }
 
     /// Handles one item.
-    async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), ActorProcessingErr> {
+    async fn receive(&mut self, envelope: Envelope<S>) -> Result<(), Ended> {
         let process = &self.context.process;
         process.begin_item();
         if process.is_observed() && envelope.is_event() {
@@ -369,7 +393,7 @@ impl<S: GenServer> Running<S> {
     }
 
     /// Runs a body, and becomes the server it gives.
-    async fn enter(&mut self, body: Body<S>) -> Result<(), ActorProcessingErr> {
+    async fn enter(&mut self, body: Body<S>) -> Result<(), Ended> {
         let context = &mut self.context;
         let entered = guarded(async { body(context).await }).await;
         match entered {
@@ -391,9 +415,9 @@ impl<S: GenServer> Running<S> {
     }
 
     /// Calls the behaviour until it wants to wait or to end.
-    async fn run(&mut self, step: Step<S>) -> Result<(), ActorProcessingErr> {
+    async fn run(&mut self, step: Step<S>) -> Result<(), Ended> {
         let Some(server) = &mut self.server else {
-            return Err(Ended.into());
+            return Err(Ended);
         };
         let context = &mut self.context;
         let outcome = guarded(async {
@@ -441,7 +465,7 @@ impl<S: GenServer> Running<S> {
     }
 
     /// Ends the process in good order.
-    async fn end(&mut self, reason: ExitReason) -> Result<(), ActorProcessingErr> {
+    async fn end(&mut self, reason: ExitReason) -> Result<(), Ended> {
         self.context.process.begin_end(&reason);
         let mut reason = reason;
         if let Some(server) = &mut self.server {
@@ -451,7 +475,7 @@ impl<S: GenServer> Running<S> {
             }
         }
         self.finish(reason);
-        Err(Ended.into())
+        Err(Ended)
     }
 
     /// Frees what the process owns, then tells everybody. Nothing is done the second time.

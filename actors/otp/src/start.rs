@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use ractor::{Actor, SpawnErr};
 use thiserror::Error;
 
+use crate::carrier;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::GenServer;
 use crate::node::Node;
@@ -72,18 +73,27 @@ pub(crate) fn start_with<S: GenServer>(
         let slot = Slot::default();
         // Whoever waits for the start is told by it; one that only asked for it is not.
         let waits = parent.clone().filter(|_| options.linked);
-        let spawn = Actor::spawn(
-            None,
-            Runner::<S>::new(),
-            Start {
-                node,
-                pid: None,
-                half_started: HalfStarted::new(slot.clone(), waits),
-                parent,
-                begin,
-                options,
-            },
-        );
+        let light = options.light || node.starts_light();
+        let start = Start {
+            node,
+            pid: None,
+            half_started: HalfStarted::new(slot.clone(), waits),
+            parent,
+            begin,
+            options,
+        };
+        if light {
+            let start = carrier::start_light(start);
+            let process = match limit {
+                None => start.await?,
+                Some(limit) => match tokio::time::timeout(limit, start).await {
+                    Ok(started) => started?,
+                    Err(_) => return Err(StartError::Timeout),
+                },
+            };
+            return Ok(ServerRef::new(process));
+        }
+        let spawn = Actor::spawn(None, Runner::<S>::new(), start);
         let spawned = match limit {
             None => spawn.await,
             Some(limit) => match tokio::time::timeout(limit, spawn).await {

@@ -158,9 +158,16 @@ fn clients_parse_it() {
         guild_id: Id::new(2),
         status: read.status.shown(),
         activities: read.activities,
-        client_status: [("web".to_owned(), json!("dnd"))].into_iter().collect(),
+        client_status: ClientStatus {
+            web: Some(Status::Dnd),
+            ..ClientStatus::default()
+        },
     };
     let json = serde_json::to_string(&update).unwrap();
+    assert!(
+        json.ends_with(r#""client_status":{"web":"dnd"}}"#),
+        "{json}"
+    );
     use twilight_model::gateway::payload::incoming::PresenceUpdate as Theirs;
     let theirs: Theirs = serde_json::from_str(&json).unwrap();
     assert_eq!(theirs.activities.len(), 3);

@@ -13,7 +13,7 @@ use model::guild::GuildView;
 use model::member::Member;
 use model::message::{Draft, Message, MessagePatch, MessageRecord};
 use model::permissions::Permissions;
-use model::presence::Presence;
+use model::presence::{ClientStatus, Presence};
 use model::role::Role;
 use model::user::User;
 use model::{ChannelId, Id, MessageId, RoleId, Timestamp, UserId, id::marker};
@@ -243,7 +243,7 @@ pub enum Command {
         /// As others see it; `None` = offline.
         presence: Option<Presence>,
         /// Status by platform.
-        client_status: serde_json::Map<String, serde_json::Value>,
+        client_status: ClientStatus,
     },
 }
 

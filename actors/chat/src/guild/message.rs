@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use model::presence::Presence;
+use model::presence::{ClientStatus, Presence};
 use model::{ChannelId, UserId};
 use otp::Pid;
-use serde_json::{Map, Value};
 
 use super::command::{Actor, Answer, Command};
 use super::reply::Reply;
@@ -67,7 +66,7 @@ pub enum Message {
         /// As others see it.
         presence: Option<Presence>,
         /// Status by platform.
-        client_status: Map<String, Value>,
+        client_status: ClientStatus,
     },
     /// A session watches parts of member lists from here on.
     Watch {

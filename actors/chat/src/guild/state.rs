@@ -34,7 +34,7 @@ use model::guild::{Guild, GuildView};
 use model::member::{Member, PartialMember};
 use model::message::Message;
 use model::permissions::Permissions;
-use model::presence::{Presence, Status};
+use model::presence::{ClientStatus, Presence, Status};
 use model::role::Role;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use storage::store::{GuildSnapshot, Write};
@@ -139,7 +139,7 @@ impl<'a> Turn<'a> {
 #[derive(Debug, Clone, PartialEq)]
 struct Shown {
     presence: Presence,
-    client_status: serde_json::Map<String, serde_json::Value>,
+    client_status: ClientStatus,
 }
 
 /// Everything a guild knows but its messages. A copy of one whose members are in a table shares the
@@ -500,7 +500,7 @@ impl GuildState {
         turn: &mut Turn<'_>,
         user: UserId,
         presence: Option<Presence>,
-        client_status: serde_json::Map<String, serde_json::Value>,
+        client_status: ClientStatus,
     ) {
         if !self.members.contains_key(&user) {
             return;

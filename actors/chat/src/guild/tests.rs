@@ -17,6 +17,7 @@ use model::permissions::Permissions;
 use model::user::{Account, User};
 use model::{Id, MessageId};
 use otp::{Node, eventually};
+use serde_json::Value;
 use storage::blob::BlobStore;
 use storage::engine::memory::MemoryStore;
 use storage::store::Write;
@@ -189,8 +190,15 @@ fn heard(recorder: &Recorder) -> Vec<(MessageId, String)> {
     recorder.of("MESSAGE_CREATE").iter().map(said).collect()
 }
 
-/// Posts, and changes of members, while `kills` processes die in turn.
-async fn live_through(kills: usize) {
+/// What dies, and nobody notices.
+const MORTALS: [&str; 4] = ["keeper", "guild", "list", "relay 0 of"];
+
+/// Deaths in one guild: more within ten seconds, and its supervisor would give it up, rightly so.
+const DEATHS: usize = 28;
+
+/// Posts, and changes of members, while [`DEATHS`] processes die in turn, all of [`MORTALS`] equally
+/// often.
+async fn live_through() {
     const EACH: usize = 30;
     let world = Arc::new(World::new().await);
     let (_one, ours) = world.enter(&world.owner).await;
@@ -246,11 +254,11 @@ async fn live_through(kills: usize) {
             names
         })
     };
-    for kill in 0..kills {
-        let at = kill * 5 * EACH / kills;
+    for kill in 0..DEATHS {
+        let at = kill * 5 * EACH / DEATHS;
         eventually!(done.load(SeqCst) >= at);
         let before = done.load(SeqCst);
-        world.kill(["keeper", "guild", "list"][kill % 3]).await;
+        world.kill(MORTALS[kill % MORTALS.len()]).await;
         // A request that finds its guild dying five times is given up, and rightly so.
         eventually!(done.load(SeqCst) > before || before == 5 * EACH);
     }
@@ -281,9 +289,11 @@ async fn live_through(kills: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_deaths_of_keepers_guilds_and_lists_are_noticed_by_nobody() {
-    // Four guilds: one would be given up by its supervisor, and rightly so.
-    let worlds: Vec<_> = (0..4).map(|_| tokio::spawn(live_through(25))).collect();
+async fn a_hundred_deaths_each_of_keepers_guilds_lists_and_relays_are_noticed_by_nobody() {
+    const EACH: usize = 100;
+    let worlds = (EACH * MORTALS.len()).div_ceil(DEATHS);
+    assert_eq!(DEATHS % MORTALS.len(), 0, "equally often");
+    let worlds: Vec<_> = (0..worlds).map(|_| tokio::spawn(live_through())).collect();
     for world in worlds {
         world.await.unwrap();
     }

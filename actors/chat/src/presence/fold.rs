@@ -6,8 +6,8 @@
 //! status by platform).
 
 use model::limits::ACTIVITIES_MAX;
-use model::presence::{Presence, Status};
-use serde_json::{Map, Value};
+use model::presence::{ClientStatus, Presence, Status};
+use serde_json::Value;
 
 /// Where a session runs, as `client_status` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,12 +32,12 @@ impl Platform {
         }
     }
 
-    /// The key in `client_status`.
-    pub fn key(self) -> &'static str {
+    /// Its place in `client_status`.
+    fn of_status(self, client_status: &mut ClientStatus) -> &mut Option<Status> {
         match self {
-            Self::Desktop => "desktop",
-            Self::Mobile => "mobile",
-            Self::Web => "web",
+            Self::Desktop => &mut client_status.desktop,
+            Self::Mobile => &mut client_status.mobile,
+            Self::Web => &mut client_status.web,
         }
     }
 }
@@ -57,7 +57,7 @@ pub struct Folded {
     /// Status (never invisible or offline) and activities.
     pub presence: Presence,
     /// Status by platform.
-    pub client_status: Map<String, Value>,
+    pub client_status: ClientStatus,
 }
 
 /// How active a status is; `None` does not show.
@@ -67,16 +67,6 @@ fn activity(status: Status) -> Option<u8> {
         Status::Dnd => Some(2),
         Status::Idle => Some(1),
         Status::Invisible | Status::Offline => None,
-    }
-}
-
-/// The name of a status on the wire.
-fn name(status: Status) -> &'static str {
-    match status.shown() {
-        Status::Online => "online",
-        Status::Dnd => "dnd",
-        Status::Idle => "idle",
-        Status::Invisible | Status::Offline => "offline",
     }
 }
 
@@ -92,7 +82,7 @@ pub fn fold<'a>(sessions: impl IntoIterator<Item = &'a Told>) -> Option<Folded> 
         .max_by_key(|status| activity(*status))?;
 
     let mut activities: Vec<Value> = Vec::new();
-    let mut platforms: Vec<(Platform, Status)> = Vec::new();
+    let mut client_status = ClientStatus::default();
     for told in &shown {
         for wanted in &told.presence.activities {
             if activities.len() < ACTIVITIES_MAX && !activities.contains(wanted) {
@@ -100,13 +90,9 @@ pub fn fold<'a>(sessions: impl IntoIterator<Item = &'a Told>) -> Option<Folded> 
             }
         }
         let status = told.presence.status;
-        match platforms
-            .iter_mut()
-            .find(|(platform, _)| *platform == told.platform)
-        {
-            Some((_, known)) if activity(*known) < activity(status) => *known = status,
-            Some(_) => {}
-            None => platforms.push((told.platform, status)),
+        let known = told.platform.of_status(&mut client_status);
+        if known.is_none_or(|known| activity(known) < activity(status)) {
+            *known = Some(status);
         }
     }
     // Idle only when every session that shows is, and since the last of them became so.
@@ -114,9 +100,6 @@ pub fn fold<'a>(sessions: impl IntoIterator<Item = &'a Told>) -> Option<Folded> 
         Status::Idle => shown.iter().filter_map(|told| told.presence.since).max(),
         _ => None,
     };
-    let client_status = platforms
-        .into_iter()
-        .map(|(platform, status)| (platform.key().to_owned(), name(status).into()));
     Some(Folded {
         presence: Presence {
             status: best,
@@ -124,7 +107,7 @@ pub fn fold<'a>(sessions: impl IntoIterator<Item = &'a Told>) -> Option<Folded> 
             since,
             afk: shown.iter().all(|told| told.presence.afk),
         },
-        client_status: client_status.collect(),
+        client_status,
     })
 }
 

@@ -54,7 +54,7 @@ struct Left {
 type Key<'o> = (UserId, &'o str);
 
 /// Folds what can be folded of waiting orders; how many are left out.
-pub(super) fn fold(orders: &mut Vec<Order>) -> usize {
+pub(super) fn fold<O: AsRef<Order>>(orders: &mut Vec<O>) -> usize {
     let out = left_out(orders);
     let count = out.len();
     if count > 0 {
@@ -70,11 +70,11 @@ pub(super) fn fold(orders: &mut Vec<Order>) -> usize {
 }
 
 /// The places of the orders that are left out, rising.
-fn left_out(orders: &[Order]) -> Vec<usize> {
+fn left_out<O: AsRef<Order>>(orders: &[O]) -> Vec<usize> {
     let mut out = Vec::new();
     let mut waiting: HashMap<MessageId, HashMap<Key<'_>, History>> = HashMap::new();
     for (place, order) in orders.iter().enumerate() {
-        let Order::Publish(event) = order else {
+        let Order::Publish(event) = order.as_ref() else {
             waiting.clear();
             continue;
         };

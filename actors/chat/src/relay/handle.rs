@@ -16,7 +16,10 @@ use super::fold::{REACTIONS_QUEUE_MAX, fold};
 use super::meters::Meters;
 use super::relays::{Homes, RelayOptions};
 use super::roster::Roster;
-use super::{BATCH_MAX, Message, ORDERS_BUSY, ORDERS_MAX, Order, Relay, RelayArgs, SessionId};
+use super::{
+    BATCH_MAX, BATCH_SESSIONS_MAX, Message, ORDERS_BUSY, ORDERS_MAX, Order, Relay, RelayArgs,
+    SessionId,
+};
 
 /// The way to a guild's relay, whichever process it is at the moment; clones are cheap.
 #[derive(Clone)]
@@ -43,8 +46,22 @@ pub(super) struct Shared {
     pub(super) meters: Meters,
 }
 
+/// An order that waits.
+struct Queued {
+    order: Order,
+    /// Whether it is the last of those that were handed over together. They belong together: a
+    /// channel that goes and the views without it, say. A batch ends here or nowhere.
+    ends_job: bool,
+}
+
+impl AsRef<Order> for Queued {
+    fn as_ref(&self) -> &Order {
+        &self.order
+    }
+}
+
 pub(super) struct Waiting {
-    orders: Vec<Order>,
+    orders: Vec<Queued>,
     /// So many orders are looked through for reactions to fold; twice as many the next time, so
     /// that each order is looked at a few times at most.
     fold_at: usize,
@@ -139,8 +156,12 @@ impl RelayHandle {
         let before = waiting.orders.len();
         for order in orders {
             if !shared.meters.sheds(&order, waiting.orders.len()) {
-                waiting.orders.push(order);
+                let ends_job = false;
+                waiting.orders.push(Queued { order, ends_job });
             }
+        }
+        if let Some(last) = waiting.orders.last_mut() {
+            last.ends_job = true;
         }
         if waiting.orders.len() >= waiting.fold_at {
             let folded = fold(&mut waiting.orders);
@@ -153,7 +174,7 @@ impl RelayHandle {
             shared.meters.orders.decrement(after as f64);
             shared.meters.overflows.increment(1);
             let lost = std::mem::take(&mut waiting.orders);
-            waiting.strand(lost);
+            waiting.strand(lost.into_iter().map(|queued| queued.order));
         }
         if before == 0 && after > 0 {
             shared.wake();
@@ -212,23 +233,111 @@ impl Shared {
         if waiting.overflowed {
             return None;
         }
-        let orders = &mut waiting.orders;
-        let batch = if orders.len() <= BATCH_MAX {
-            std::mem::take(orders)
-        } else {
-            let rest = orders.split_off(BATCH_MAX);
-            std::mem::replace(orders, rest)
-        };
-        waiting.fold_at = REACTIONS_QUEUE_MAX.max(waiting.orders.len() * 2);
-        self.meters.orders.decrement(batch.len() as f64);
-        Some((batch, !waiting.orders.is_empty()))
+        let before = waiting.orders.len();
+        let batch = first_batch(&mut waiting.orders);
+        let after = waiting.orders.len();
+        waiting.fold_at = REACTIONS_QUEUE_MAX.max(after * 2);
+        self.meters.orders.decrement(before as f64 - after as f64);
+        Some((batch, after > 0))
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let roster = self.roster.get_mut();
-        self.meters.subscriptions.decrement(roster.len() as f64);
-        self.meters.passive.decrement(roster.passive() as f64);
+/// Takes the orders of one batch off the list: whole jobs, with at most [`BATCH_MAX`] orders of
+/// which at most [`BATCH_SESSIONS_MAX`] are about sessions; but one job at least.
+fn first_batch(queue: &mut Vec<Queued>) -> Vec<Order> {
+    let (mut sessions, mut jobs_end) = (0, 0);
+    // All of them, if they are few: the last job ends with the queue, even if the order that said so
+    // was folded away.
+    let mut count = queue.len();
+    for (place, queued) in queue.iter().enumerate() {
+        sessions += usize::from(!matches!(queued.order, Order::Publish(_)));
+        let too_many = place >= BATCH_MAX || sessions > BATCH_SESSIONS_MAX;
+        if too_many && jobs_end > 0 {
+            count = jobs_end;
+            break;
+        }
+        if queued.ends_job {
+            jobs_end = place + 1;
+        }
+    }
+    let rest = queue.split_off(count);
+    let batch = std::mem::replace(queue, rest);
+    batch.into_iter().map(|queued| queued.order).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::event::{Audience, Encoded};
+    use model::intents::Intents;
+
+    use super::*;
+
+    fn publish() -> Order {
+        let data = serde_json::json!({});
+        let event = Encoded::new("TEST", None, Audience::Guild, Intents::NONE, &data);
+        Order::Publish(Arc::new(event))
+    }
+
+    fn leave(number: usize) -> Order {
+        Order::Unsubscribe(number.to_string().into())
+    }
+
+    /// Jobs of the lane: each in one batch.
+    fn queue(jobs: Vec<Vec<Order>>) -> Vec<Queued> {
+        let mut queue = Vec::new();
+        for job in jobs {
+            let ends_job = false;
+            queue.extend(job.into_iter().map(|order| Queued { order, ends_job }));
+            queue.last_mut().expect("no job is empty").ends_job = true;
+        }
+        queue
+    }
+
+    fn sizes(jobs: Vec<Vec<Order>>) -> Vec<usize> {
+        let mut queue = queue(jobs);
+        let batches = std::iter::from_fn(|| {
+            let batch = first_batch(&mut queue);
+            (!batch.is_empty()).then_some(batch.len())
+        });
+        batches.take(100).collect()
+    }
+
+    #[test]
+    fn a_batch_has_a_thousand_events_but_few_sessions() {
+        assert_eq!(sizes(Vec::new()), [0_usize; 0]);
+        let events = (0..BATCH_MAX + 1).map(|_| vec![publish()]).collect();
+        assert_eq!(sizes(events), [BATCH_MAX, 1]);
+        let joins = (0..BATCH_SESSIONS_MAX * 2 + 1).map(|number| vec![leave(number)]);
+        let max = BATCH_SESSIONS_MAX;
+        assert_eq!(sizes(joins.collect()), [max, max, 1]);
+        // Events in between do not count, and stay where they are.
+        let mixed = (0..max + 1).flat_map(|number| [vec![publish()], vec![leave(number)]]);
+        assert_eq!(sizes(mixed.collect()), [2 * max + 1, 1]);
+    }
+
+    #[test]
+    fn the_queue_ends_with_a_job_whatever_was_folded() {
+        let mut queue = queue(vec![vec![publish()], vec![publish(), publish()]]);
+        queue.pop();
+        assert_eq!(first_batch(&mut queue).len(), 2);
+        assert!(queue.is_empty());
+    }
+
+    /// CHANNEL_DELETE and the views that go with it, say: nothing may come between them.
+    #[test]
+    fn a_job_is_not_cut_however_large_it_is() {
+        let large = |size: usize| (0..size).map(leave).collect::<Vec<_>>();
+        let max = BATCH_SESSIONS_MAX;
+        let jobs = vec![
+            vec![publish()],
+            large(max),
+            large(1),
+            large(max * 3),
+            large(1),
+        ];
+        assert_eq!(sizes(jobs), [max + 1, 1, max * 3, 1]);
+        let publishes = |size: usize| (0..size).map(|_| publish()).collect::<Vec<_>>();
+        let jobs = vec![publishes(BATCH_MAX - 1), publishes(2), publishes(1)];
+        assert_eq!(sizes(jobs), [BATCH_MAX - 1, 3]);
     }
 }

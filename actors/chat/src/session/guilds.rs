@@ -11,7 +11,6 @@
 //! A relay is monitored from the answer of the guild on, which is before the relay says `joined`,
 //! so that there is no moment at which its death goes unnoticed.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use model::GuildId;
@@ -76,25 +75,48 @@ pub(super) enum Then {
 /// The guilds of a session.
 #[derive(Debug, Default)]
 pub(super) struct Guilds {
-    by_id: HashMap<GuildId, Membership>,
-    by_monitor: HashMap<MonitorRef, GuildId>,
+    /// By id. A sorted list: most people are in a few guilds, and there are very many people.
+    list: Vec<(GuildId, Membership)>,
 }
 
 impl Guilds {
     /// Every guild.
     pub(super) fn ids(&self) -> impl Iterator<Item = GuildId> {
-        self.by_id.keys().copied()
+        self.list.iter().map(|(id, _)| *id)
     }
 
     /// The guild a monitor was for.
     pub(super) fn watched(&self, monitor: MonitorRef) -> Option<GuildId> {
-        self.by_monitor.get(&monitor).copied()
+        let of = |(_, membership): &&(GuildId, Membership)| {
+            membership.relay.is_some_and(|(_, of)| of == monitor)
+        };
+        self.list.iter().find(of).map(|(id, _)| *id)
+    }
+
+    fn place(&self, guild: GuildId) -> Result<usize, usize> {
+        self.list.binary_search_by_key(&guild, |(id, _)| *id)
+    }
+
+    fn get(&self, guild: GuildId) -> Option<&Membership> {
+        let index = self.place(guild).ok()?;
+        Some(&self.list[index].1)
+    }
+
+    fn get_mut(&mut self, guild: GuildId) -> Option<&mut Membership> {
+        let index = self.place(guild).ok()?;
+        Some(&mut self.list[index].1)
+    }
+
+    /// Whether every guild is subscribed, with nothing under way.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut memberships = self.list.iter().map(|(_, membership)| membership);
+        memberships.all(|it| it.subscribed && it.awaited == 0 && !it.retrying)
     }
 
     /// The client shows something of a guild, and (`Some`) these parts of its member lists instead
     /// of those before. Guilds the session does not have are left out.
     pub(super) fn interested(&mut self, guild: GuildId, watch: Option<ListRanges>) {
-        if let Some(Membership { interest, .. }) = self.by_id.get_mut(&guild) {
+        if let Some(Membership { interest, .. }) = self.get_mut(guild) {
             interest.active = true;
             interest.watch = watch.or(interest.watch.take());
         }
@@ -102,14 +124,14 @@ impl Guilds {
 
     /// Whether the client shows something of a guild.
     pub(super) fn is_active(&self, guild: GuildId) -> bool {
-        let membership = self.by_id.get(&guild);
+        let membership = self.get(guild);
         membership.is_some_and(|membership| membership.interest.active)
     }
 
     /// What the guild is to be told now: nothing before the relay serves the session, so that it
     /// comes after GUILD_CREATE.
     pub(super) fn tell(&mut self, guild: GuildId) -> Tell {
-        match self.by_id.get_mut(&guild) {
+        match self.get_mut(guild) {
             Some(membership) if membership.subscribed => {
                 let Interest {
                     active,
@@ -127,14 +149,20 @@ impl Guilds {
 
     /// The guild could not be told that the session must not be passive.
     pub(super) fn not_told(&mut self, guild: GuildId) {
-        if let Some(membership) = self.by_id.get_mut(&guild) {
+        if let Some(membership) = self.get_mut(guild) {
             membership.interest.told = false;
         }
     }
 
     /// A subscription is being asked for.
     pub(super) fn asked(&mut self, guild: GuildId) {
-        let membership = self.by_id.entry(guild).or_default();
+        let index = self.place(guild).unwrap_or_else(|index| {
+            // One at a time: a second guild is rarer than a first.
+            self.list.reserve_exact(usize::from(self.list.is_empty()));
+            self.list.insert(index, (guild, Membership::default()));
+            index
+        });
+        let membership = &mut self.list[index].1;
         membership.awaited += 1;
         membership.retrying = false;
     }
@@ -142,7 +170,7 @@ impl Guilds {
     /// The user joined. Before the session has heard that it left, the new subscription has to
     /// wait for that: the relay would end both.
     pub(super) fn rejoined(&mut self, guild: GuildId) -> Then {
-        match self.by_id.get_mut(&guild) {
+        match self.get_mut(guild) {
             None => Then::Ask,
             Some(membership) => {
                 membership.rejoined = true;
@@ -159,7 +187,7 @@ impl Guilds {
         relay: Pid,
         monitor: impl FnOnce() -> MonitorRef,
     ) {
-        let Some(membership) = self.by_id.get_mut(&guild) else {
+        let Some(membership) = self.get_mut(guild) else {
             return;
         };
         membership.failures = 0;
@@ -167,13 +195,12 @@ impl Guilds {
         if membership.relay.is_none() {
             let monitor = monitor();
             membership.relay = Some((relay, monitor));
-            self.by_monitor.insert(monitor, guild);
         }
     }
 
     /// The relay confirmed a subscription.
     pub(super) fn joined(&mut self, guild: GuildId) {
-        if let Some(membership) = self.by_id.get_mut(&guild) {
+        if let Some(membership) = self.get_mut(guild) {
             membership.awaited = membership.awaited.saturating_sub(1);
             membership.subscribed = true;
         }
@@ -181,7 +208,7 @@ impl Guilds {
 
     /// The relay ended the subscription: the user is out of the guild.
     pub(super) fn left(&mut self, guild: GuildId) -> Then {
-        if let Some(membership) = self.by_id.get_mut(&guild) {
+        if let Some(membership) = self.get_mut(guild) {
             membership.subscribed = false;
             membership.interest.told = false;
         }
@@ -190,7 +217,7 @@ impl Guilds {
 
     /// The user is no member, says the guild.
     pub(super) fn refused(&mut self, guild: GuildId) -> Then {
-        if let Some(membership) = self.by_id.get_mut(&guild) {
+        if let Some(membership) = self.get_mut(guild) {
             membership.awaited = membership.awaited.saturating_sub(1);
         }
         self.settle(guild)
@@ -198,7 +225,7 @@ impl Guilds {
 
     /// The guild could not be asked; how long to wait before the next time.
     pub(super) fn failed(&mut self, guild: GuildId) -> Option<Duration> {
-        let membership = self.by_id.get_mut(&guild)?;
+        let membership = self.get_mut(guild)?;
         membership.awaited = membership.awaited.saturating_sub(1);
         membership.retrying = true;
         let wait = RETRY_FIRST
@@ -210,14 +237,13 @@ impl Guilds {
 
     /// Whether a timer's question is still wanted.
     pub(super) fn is_retrying(&self, guild: GuildId) -> bool {
-        self.by_id
-            .get(&guild)
+        self.get(guild)
             .is_some_and(|membership| membership.retrying)
     }
 
     /// What is left of a guild that is not, or no longer, there.
     fn settle(&mut self, guild: GuildId) -> Then {
-        let Some(membership) = self.by_id.get_mut(&guild) else {
+        let Some(membership) = self.get_mut(guild) else {
             return Then::Nothing;
         };
         if membership.subscribed || membership.awaited > 0 || membership.retrying {
@@ -226,15 +252,11 @@ impl Guilds {
         if std::mem::take(&mut membership.rejoined) {
             return Then::Ask;
         }
-        let monitor = self
-            .by_id
-            .remove(&guild)
-            .and_then(|membership| membership.relay)
-            .map(|(_, monitor)| monitor);
-        if let Some(monitor) = monitor {
-            self.by_monitor.remove(&monitor);
+        let relay = membership.relay;
+        if let Ok(index) = self.place(guild) {
+            self.list.remove(index);
         }
-        Then::Forget(monitor)
+        Then::Forget(relay.map(|(_, monitor)| monitor))
     }
 }
 
@@ -309,6 +331,30 @@ mod tests {
         guilds.asked(GUILD);
         guilds.joined(GUILD);
         assert_eq!(guilds.tell(GUILD), Tell::default(), "a new membership");
+    }
+
+    #[test]
+    fn guilds_are_found_by_id_and_by_monitor_whatever_the_order_they_came_in() {
+        let node = otp::Node::new("guilds");
+        let ids = [5, 1, 9, 3, 7].map(Id::new);
+        let mut guilds = Guilds::default();
+        let monitors = ids.map(|guild| {
+            let monitor =
+                serde_json::from_value(guild.get().into()).expect("a monitor is a number");
+            guilds.asked(guild);
+            guilds.served(guild, node.outside(), || monitor);
+            monitor
+        });
+        assert!(!guilds.is_settled());
+        for guild in ids {
+            guilds.joined(guild);
+        }
+        assert!(guilds.is_settled());
+        assert_eq!(guilds.left(Id::new(9)), Then::Forget(Some(monitors[2])));
+        assert_eq!(guilds.watched(monitors[2]), None);
+        assert_eq!(guilds.watched(monitors[3]), Some(Id::new(3)));
+        assert_eq!(guilds.ids().map(Id::get).collect::<Vec<_>>(), [1, 3, 5, 7]);
+        assert_eq!(guilds.rejoined(Id::new(9)), Then::Ask);
     }
 
     #[test]

@@ -33,18 +33,18 @@ impl Session {
             id: self.id.clone(),
             pid: ctx.pid(),
             user: self.user(),
-            intents: self.login.intents,
+            intents: self.who.intents,
             passive: false,
             outbox: Arc::clone(&self.outbox),
         };
-        let people = !self.login.account.user.bot;
+        let people = !self.who.bot;
         let passive = |guild: &GuildId| people && !self.guilds.is_active(*guild);
         let guilds: Vec<(GuildId, bool)> = guilds
             .into_iter()
             .map(|guild| (guild, passive(&guild)))
             .collect();
-        let large_threshold = self.login.large_threshold;
-        let members_and_presences = people || self.login.intents.contains(Intents::GUILD_PRESENCES);
+        let large_threshold = self.who.large_threshold;
+        let members_and_presences = people || self.who.intents.contains(Intents::GUILD_PRESENCES);
         let (chat, me) = (self.chat.clone(), ctx.self_ref());
         let label = format!("subscribe {}", self.id);
         let asking = move |(guild, passive)| {
@@ -93,7 +93,7 @@ impl Session {
                 let then = self.guilds.refused(guild);
                 if matches!(then, Then::Forget(_)) && !newly_joined {
                     let gone = ready::guild_gone(guild);
-                    if gone.body_for(self.user(), self.login.intents).is_some() {
+                    if gone.body_for(self.user(), self.who.intents).is_some() {
                         self.outbox.append(&gone);
                     }
                 }

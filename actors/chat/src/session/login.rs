@@ -49,14 +49,7 @@ pub struct Login {
     pub resume_gateway_url: String,
 }
 
-impl Login {
-    /// Whether a guild is of this login's shard (Discord docs, Gateway, "Sharding").
-    pub fn has_guild(&self, guild: GuildId) -> bool {
-        on_shard(self.shard, guild)
-    }
-}
-
-/// Whether a guild is of a shard: `(guild_id >> 22) % num_shards == shard_id`.
+/// Whether a guild is of a shard (Discord docs, Gateway, "Sharding"): `(guild_id >> 22) % num_shards == shard_id`.
 pub(super) fn on_shard(shard: Option<(u32, u32)>, guild: GuildId) -> bool {
     shard.is_none_or(|(number, count)| {
         (guild.get() >> 22) % u64::from(count.max(1)) == u64::from(number)
@@ -81,7 +74,7 @@ pub async fn login(chat: &Chat, login: Login, transport: Arc<dyn Transport>) -> 
     let args = SessionArgs {
         chat: chat.clone(),
         id: id.clone(),
-        login,
+        login: Box::new(login),
         outbox: Arc::clone(&outbox),
         place,
     };

@@ -177,6 +177,7 @@ impl Sessions {
     pub(super) fn options(&self, id: &SessionId) -> Options {
         Options::new()
             .label(format!("session {id}"))
+            .light()
             .mailbox_max(super::MAILBOX_MAX)
             .register_in(&self.inner.by_id, id.clone())
     }

@@ -18,7 +18,7 @@ use crate::signal::Signal;
 
 /// All timers of a process; dropping it cancels them.
 pub(crate) struct Timers<M> {
-    next: u64,
+    last: u64,
     pending: HashMap<u64, Timer<M>, SerialHash>,
     receive_timeout: Option<(u64, AbortHandle)>,
     idle: Option<(u64, AbortHandle)>,
@@ -46,21 +46,31 @@ pub(crate) enum Expired<M> {
     Cancelled,
 }
 
-impl<M> Default for Timers<M> {
-    fn default() -> Timers<M> {
+impl<M> Timers<M> {
+    /// No timers; the first is numbered after `last`, since the signal of an earlier one may still
+    /// be on its way.
+    pub(crate) fn after(last: u64) -> Timers<M> {
         Timers {
-            next: 0,
+            last,
             pending: HashMap::default(),
             receive_timeout: None,
             idle: None,
         }
     }
-}
 
-impl<M> Timers<M> {
     fn new_id(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        self.last += 1;
+        self.last
+    }
+
+    /// The number of the last timer.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Whether nothing runs.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.pending.is_empty() && self.receive_timeout.is_none() && self.idle.is_none()
     }
 
     pub(crate) fn once(&mut self, process: Arc<Process>, delay: Duration, message: M) -> TimerRef {

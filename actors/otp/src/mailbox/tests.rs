@@ -241,7 +241,7 @@ fn act(mailbox: &Mailbox<Reader>, deed: Deed, number: u32, drops: &Arc<AtomicUsi
                 .map_or(Outcome::Closed, |pushed| outcome::<()>(Ok(pushed)))
         }
         Deed::Take { suspended } => {
-            Outcome::Taken(mailbox.take(suspended, Waker::noop()).map(number_of))
+            Outcome::Taken(mailbox.take(suspended, false, Waker::noop()).map(number_of))
         }
         Deed::Close => {
             drop(mailbox.close());
@@ -301,7 +301,7 @@ fn full(messages: usize, bytes: Option<usize>, overflow: Overflow) -> Mailbox<Re
 }
 
 fn numbers(mailbox: &Mailbox<Reader>) -> VecDeque<u32> {
-    std::iter::from_fn(|| mailbox.take(false, Waker::noop()))
+    std::iter::from_fn(|| mailbox.take(false, false, Waker::noop()))
         .map(number_of)
         .collect()
 }
@@ -365,6 +365,26 @@ fn signals_are_never_refused_or_dropped() {
 }
 
 #[test]
+fn one_that_hibernates_keeps_no_room() {
+    let mailbox = full(10, None, Overflow::Refuse);
+    let capacity = || {
+        let lane = mailbox.lane.lock();
+        (lane.queue.capacity(), lane.urgent.capacity())
+    };
+    push(&mailbox, 0, 0);
+    assert!(mailbox.push_signal(Signal::Timer { id: 1 }, true).is_some());
+    numbers(&mailbox);
+    assert!(capacity().0 > 0, "one that only sleeps does");
+    push(&mailbox, 2, 0);
+    let noop = Waker::noop();
+    assert!(mailbox.take(false, true, noop).is_some());
+    assert!(mailbox.take(false, true, noop).is_none());
+    assert_eq!(capacity(), (0, 0));
+    push(&mailbox, 3, 0);
+    assert_eq!(numbers(&mailbox), [3]);
+}
+
+#[test]
 fn the_oldest_of_both_queues_tells_the_age() {
     let clock = Arc::new(Clock::default());
     let limits = full(10, None, Overflow::Refuse).limits;
@@ -376,7 +396,7 @@ fn the_oldest_of_both_queues_tells_the_age() {
     push(&mailbox, 1, 0);
     clock.set(5);
     assert_eq!(mailbox.load().oldest_ms, 50);
-    mailbox.take(false, Waker::noop());
+    mailbox.take(false, false, Waker::noop());
     assert_eq!(mailbox.load().oldest_ms, 20);
 }
 

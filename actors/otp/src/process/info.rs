@@ -123,7 +123,7 @@ impl Process {
                 live.map(|watching| watching.target).collect()
             }),
             monitored_by: tables.map_or(Vec::new(), |tables| {
-                tables.watched_by.iter().map(|(_, pid)| *pid).collect()
+                tables.watched_by.keys().map(|(_, pid)| *pid).collect()
             }),
             dictionary: tables.map_or(Vec::new(), |tables| {
                 tables.dictionary.keys().copied().collect()

@@ -22,7 +22,7 @@ impl State {
     /// Adds one side of a link, or keeps the one there is.
     fn link(&mut self, peer: Pid) -> &mut Link {
         let last = &mut self.last_link;
-        self.links.entry(peer).or_insert_with(|| {
+        self.links.or_insert_with(peer, || {
             *last = last.wrapping_add(1);
             Link {
                 id: *last,

@@ -14,7 +14,7 @@ impl Process {
         if state.exited {
             return false;
         }
-        state.tables().watched_by.insert((monitor, watcher));
+        state.tables().watched_by.insert((monitor, watcher), ());
         true
     }
 

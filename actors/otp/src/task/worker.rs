@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use ractor::ActorRuntime;
 use tokio::sync::oneshot;
 
+use crate::carrier::{self, Carrier};
 use crate::context::Context;
 use crate::exit_reason::ExitReason;
 use crate::gen_server::{GenServer, Init, Next};
@@ -118,13 +119,21 @@ fn spawn_worker(
         // Without the parent: the link of a task fires even if it is killed before it begins.
         half_started: HalfStarted::new(slot.clone(), None),
     };
+    let publish = |carrier| Published::new::<Worker>(node, Some(pid), parent, carrier, &options);
+    if node.starts_light() {
+        let process = slot
+            .get_or_init(|| publish(Carrier::task()))
+            .process
+            .clone();
+        // Who waits for the task learns from its record how it began.
+        tokio::spawn(carrier::start_light(start));
+        return process;
+    }
     let (actor, _) = ActorRuntime::spawn_instant(None, Runner::<Worker>::new(), start)
         .expect("an actor without a name cannot collide with another");
-    slot.get_or_init(|| {
-        Published::new::<Worker>(node, Some(pid), parent, actor.get_cell(), &options)
-    })
-    .process
-    .clone()
+    slot.get_or_init(|| publish(Carrier::Actor(actor.get_cell())))
+        .process
+        .clone()
 }
 
 /// The server behind a task.

@@ -4,6 +4,28 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+tokio::task_local! {
+    static CARRIER: Carrier;
+}
+
+/// What carries the processes of the nodes a case makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Ractor actors, as by default.
+    Actors,
+    /// Tasks, as with `Options::light`.
+    Tasks,
+}
+
+impl Carrier {
+    /// That of the case which runs now.
+    pub(crate) fn now() -> Carrier {
+        CARRIER
+            .try_with(|carrier| *carrier)
+            .unwrap_or(Carrier::Actors)
+    }
+}
+
 /// Longest time a case may take; then it has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -56,7 +78,7 @@ impl Case {
     }
 
     /// Runs it on a runtime of its own.
-    pub(crate) fn run(&self) -> Result<(), String> {
+    pub(crate) fn run(&self, carrier: Carrier) -> Result<(), String> {
         let mut builder = match self.clock {
             Clock::Real => tokio::runtime::Builder::new_multi_thread(),
             Clock::Paused => tokio::runtime::Builder::new_current_thread(),
@@ -71,7 +93,7 @@ impl Case {
         let clock = self.clock;
         let outcome = runtime.block_on(async move {
             // In a task of its own, so that a panic is an outcome, and real threads are used.
-            let task = tokio::spawn(body());
+            let task = tokio::spawn(CARRIER.scope(carrier, body()));
             match clock {
                 // A paused clock would run ahead to the limit.
                 Clock::Paused => Ok(task.await),

@@ -9,6 +9,8 @@
 //!   misses.tsv  the ids that do not, each with its reason
 //! ```
 //!
+//! Each case runs twice: with ractor actors and with light processes; an id holds when both pass.
+//!
 //! `cargo test -p guildhall-otp --test conformance [FILTER]`. An id of `passed.txt` that no longer
 //! passes fails the run; so does one that passes and is not in it: `SCORE=write` brings the file
 //! up to date.
@@ -37,7 +39,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use case::Case;
+use case::{Carrier, Case};
 use libtest_mimic::{Arguments, Trial};
 
 /// All cases, module by module.
@@ -66,18 +68,21 @@ fn cases() -> Vec<Case> {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let results: Arc<Mutex<BTreeMap<&'static str, bool>>> = Arc::default();
-    let trials: Vec<Trial> = cases()
+    let carriers = [Carrier::Actors, Carrier::Tasks];
+    let trials: Vec<Trial> = carriers
         .into_iter()
-        .map(|case| {
+        .flat_map(|carrier| cases().into_iter().map(move |case| (carrier, case)))
+        .map(|(carrier, case)| {
             let results = results.clone();
             Trial::test(case.name(), move || {
-                let outcome = case.run();
+                let outcome = case.run(carrier);
                 let mut results = results.lock().unwrap();
                 for id in case.ids {
                     *results.entry(id).or_insert(true) &= outcome.is_ok();
                 }
                 outcome.map_err(Into::into)
             })
+            .with_kind(format!("{carrier:?}"))
         })
         .chain(oracle::trials())
         .collect();

@@ -6,6 +6,8 @@ use otp::{Context, ExitReason, From, GenServer, Info, Init, Next, Node, Options,
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::case::Carrier;
+
 /// What happened, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
@@ -156,6 +158,11 @@ pub(crate) fn busy(worker: &ServerRef<Worker>) -> oneshot::Sender<()> {
     open
 }
 
+/// A node whose processes are carried as the case wants it.
 pub(crate) fn node() -> Node {
-    Node::new("test")
+    let node = Node::new("test");
+    if Carrier::now() == Carrier::Tasks {
+        node.start_light();
+    }
+    node
 }

@@ -9,7 +9,7 @@ use model::event::{Audience, Class, Encoded, Latest, ReactionChange, Reactions};
 use model::intents::Intents;
 use model::member::Member;
 use model::message::Message;
-use model::presence::{Presence, PresenceUpdate, PresenceUser, Status};
+use model::presence::{ClientStatus, Presence, PresenceUpdate, PresenceUser, Status};
 use model::role::Role;
 use model::user::User;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
@@ -330,7 +330,7 @@ impl GuildState {
     }
 
     pub(super) fn presence_of(&self, user: UserId, shown: Option<&Shown>) -> PresenceUpdate {
-        let shown = shown.map(|shown| (shown.presence.clone(), shown.client_status.clone()));
+        let shown = shown.map(|shown| (shown.presence.clone(), shown.client_status));
         presence_of(self.guild.id, user, shown)
     }
 }
@@ -339,7 +339,7 @@ impl GuildState {
 pub(crate) fn presence_of(
     guild: GuildId,
     user: UserId,
-    shown: Option<(Presence, serde_json::Map<String, Value>)>,
+    shown: Option<(Presence, ClientStatus)>,
 ) -> PresenceUpdate {
     let (presence, client_status) = shown.unzip();
     PresenceUpdate {

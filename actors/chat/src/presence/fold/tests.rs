@@ -60,7 +60,7 @@ fn the_most_active_session_wins() {
     .expect("someone is there");
     assert_eq!(folded.presence.status, Status::Online);
     assert_eq!(
-        serde_json::Value::from(folded.client_status),
+        serde_json::to_value(folded.client_status).expect("a struct is an object"),
         json!({ "desktop": "online", "mobile": "dnd" })
     );
 }
@@ -108,8 +108,8 @@ proptest! {
         let reversed: Vec<Told> = sessions.iter().rev().cloned().collect();
         let (one, other) = (fold(&sessions), fold(&reversed));
         prop_assert_eq!(
-            one.as_ref().map(|it| (it.presence.status, it.presence.afk, it.client_status.clone())),
-            other.as_ref().map(|it| (it.presence.status, it.presence.afk, it.client_status.clone()))
+            one.as_ref().map(|it| (it.presence.status, it.presence.afk, it.client_status)),
+            other.as_ref().map(|it| (it.presence.status, it.presence.afk, it.client_status))
         );
     }
 

@@ -2,7 +2,7 @@
 
 use model::UserId;
 use model::event::Encoded;
-use model::presence::{Presence, Status};
+use model::presence::{ClientStatus, Presence, Status};
 
 use super::fixture::{BOB, GENERAL, LOW, MOD, NOW, World, body};
 use crate::guild::command::{Actor, Command};
@@ -55,7 +55,7 @@ fn comes_online(user: UserId) -> Command {
             status: Status::Online,
             ..Presence::default()
         }),
-        client_status: serde_json::Map::new(),
+        client_status: ClientStatus::default(),
     }
 }
 

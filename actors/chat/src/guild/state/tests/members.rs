@@ -4,7 +4,7 @@ use model::ban::BanRecord;
 use model::event::Audience;
 use model::intents::Intents;
 use model::permissions::{Permissions, everyone_default};
-use model::presence::{Presence, Status};
+use model::presence::{ClientStatus, Presence, Status};
 use model::user::User;
 use model::{Id, UserId, time};
 use storage::store::Write;
@@ -305,7 +305,7 @@ fn presence(user: UserId, status: Status) -> Command {
     Command::SetPresence {
         user,
         presence: Some(presence),
-        client_status: serde_json::Map::new(),
+        client_status: ClientStatus::default(),
     }
 }
 
@@ -431,7 +431,7 @@ fn present(user: UserId) -> Command {
     Command::SetPresence {
         user,
         presence: Some(model::presence::Presence::default()),
-        client_status: serde_json::Map::new(),
+        client_status: ClientStatus::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use model::event::Encoded;
 use model::member::Member;
 use model::message::{MessagePatch, MessageRecord, Nonce};
 use model::permissions::Permissions;
-use model::presence::{Presence, Status};
+use model::presence::{ClientStatus, Presence, Status};
 use model::user::{Account, User};
 use model::{ChannelId, MessageId, RoleId, UserId, time};
 use proptest::collection::vec;
@@ -239,7 +239,7 @@ impl Run {
                     },
                     ..Presence::default()
                 }),
-                client_status: serde_json::Map::new(),
+                client_status: ClientStatus::default(),
             },
         }
     }
