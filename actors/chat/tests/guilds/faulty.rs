@@ -12,14 +12,18 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 use parking_lot::Mutex;
 use storage::engine::memory::MemoryStore;
 use storage::store::{Commit, GuildSnapshot, LostFile, Page, ReactionCount, Result, Write};
+use storage::upkeep::Upkeep;
 use storage::{Store, StoreError};
 use tokio::sync::oneshot;
+
+use crate::upkeep::Told;
 
 type Held = (Vec<Write>, oneshot::Sender<Result<()>>);
 
 #[derive(Default)]
 pub(crate) struct Faulty {
     inner: MemoryStore,
+    upkeep: Option<Told>,
     state: Mutex<State>,
 }
 
@@ -33,8 +37,12 @@ struct State {
 }
 
 impl Faulty {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+    /// One that works, and has this done in the background.
+    pub(crate) fn new(upkeep: Option<Told>) -> Arc<Self> {
+        Arc::new(Self {
+            upkeep,
+            ..Self::default()
+        })
     }
 
     /// Fails every commit from now on; nothing of them is applied.
@@ -224,6 +232,10 @@ impl Store for Faulty {
 
     async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>> {
         self.inner.channels_to_purge(limit).await
+    }
+
+    fn upkeep(&self) -> Option<Box<dyn Upkeep>> {
+        Some(Box::new(self.upkeep.clone()?))
     }
 
     fn health(&self) -> Result<()> {

@@ -12,3 +12,4 @@ mod stores;
 mod members;
 mod fence;
 mod message_races;
+mod upkeep;

@@ -17,6 +17,7 @@ use storage::store::Page;
 use storage::{DataService, Store as _};
 
 use crate::faulty::Faulty;
+use crate::upkeep::Told;
 
 pub(crate) struct World {
     pub(crate) chat: Chat,
@@ -33,7 +34,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: ChatConfig) -> Self {
-        let store = Faulty::new();
+        Self::with_upkeep(config, None).await
+    }
+
+    pub(crate) async fn with_upkeep(config: ChatConfig, upkeep: Option<Told>) -> Self {
+        let store = Faulty::new(upkeep);
         let data = DataService::new(store.clone());
         let node = Node::new("guilds");
         let chat = Chat::start(node, data, BlobStore::memory(), config)
