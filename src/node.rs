@@ -86,9 +86,15 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         .clone()
         .unwrap_or_else(|| format!("http://{addr}"));
 
+    let shown = storage::engine::shown(&config.storage_url());
     let store = storage::engine::open(&config.storage_url())
         .await
-        .with_context(|| format!("cannot open the store {}", config.storage_url()))?;
+        .map_err(|error| match error {
+            // Written for the operator, who has not lost anything.
+            storage::StoreError::Broken(text) => anyhow::anyhow!(text),
+            other => other.into(),
+        })
+        .with_context(|| format!("cannot open the store {shown}"))?;
     let data = DataService::new(store);
     let blobs = BlobStore::open(config.blobs_dir()).await.with_context(|| {
         format!(
@@ -149,7 +155,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     };
     let observer = observe(chat.node().clone(), data.clone());
     context.set_ready(true);
-    tracing::info!(%addr, storage = %config.storage_url(), "serving");
+    tracing::info!(%addr, storage = shown, "serving");
     Ok(RunningNode {
         addr,
         config,
