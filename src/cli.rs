@@ -69,6 +69,9 @@ struct Dev {
     /// Add this many people to the demo guild; their tokens go to demo-tokens.txt in --data.
     #[arg(long, value_name = "N", default_value_t = 0)]
     demo_users: usize,
+    /// Join no reads; for `bench store` only.
+    #[arg(long, hide = true)]
+    reads_apart: bool,
     /// Log filter, as RUST_LOG.
     #[arg(long, default_value = "warn,guildhall=info,scylla=error")]
     log: String,
@@ -225,6 +228,7 @@ async fn run_dev(dev: Dev) -> anyhow::Result<()> {
     let demo = Demo {
         guild: true,
         users: dev.demo_users,
+        reads_apart: dev.reads_apart,
     };
     let stops = Stops::listen()?;
     let node = node::start(config, demo).await?;

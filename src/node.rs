@@ -22,13 +22,16 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::demo::{self, DemoEnv};
 
-/// What a start should create before it serves.
+/// What a start should create before it serves, and do otherwise than a node in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Demo {
     /// The demo guild with two bots and a person.
     pub guild: bool,
     /// People in the demo guild besides.
     pub users: usize,
+    /// Every read of messages is one of the store, even if the same is on its way: for `bench store`,
+    /// which shows what the joining of reads is worth.
+    pub reads_apart: bool,
 }
 
 /// A node that serves.
@@ -95,7 +98,10 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
             other => other.into(),
         })
         .with_context(|| format!("cannot open the store {shown}"))?;
-    let data = DataService::new(store);
+    let mut data = DataService::new(store);
+    if demo.reads_apart {
+        data = data.with_reads_apart();
+    }
     let blobs = BlobStore::open(config.blobs_dir()).await.with_context(|| {
         format!(
             "cannot open the blob directory {}",

@@ -49,7 +49,7 @@ impl TestNode {
         change(&mut config);
         let demo = Demo {
             guild: true,
-            users: 0,
+            ..Demo::default()
         };
         let started = tokio::time::timeout(DEADLINE, guildhall::start(config, demo)).await;
         let node = started.expect("the node starts in time").unwrap();
