@@ -72,16 +72,23 @@ struct Seen {
 }
 
 impl Seen {
-    fn to_json(&self, seconds: f64, cpu: f64) -> Value {
+    fn to_json(&self, seconds: f64) -> Value {
         let answered = self.answered.load(Ordering::Acquire);
         json!({
             "answered": answered,
             "per_second": round(answered as f64 / seconds),
             "ms": self.took.to_json(),
             "refused": self.refused.load(Ordering::Acquire),
-            "node_cpu_ms_each": round(cpu * 1e3 / answered.max(1) as f64),
-            "node_share_of_one_core": round(cpu / seconds),
         })
+    }
+
+    /// The same of a phase in which the node did nothing else, with its processor time.
+    fn with_cpu(&self, seconds: f64, cpu: f64) -> Value {
+        let mut result = self.to_json(seconds);
+        let answered = self.answered.load(Ordering::Acquire).max(1);
+        result["node_cpu_ms_each"] = json!(round(cpu * 1e3 / answered as f64));
+        result["node_share_of_one_core"] = json!(round(cpu / seconds));
+        result
     }
 }
 
@@ -236,10 +243,10 @@ async fn hot(server: &Server, args: &StoreArgs, body: &Arc<str>) -> anyhow::Resu
     let (seconds, cpu) = together(server, args, work.collect()).await?;
     let after = counters(server).await?;
     let [asked, joined] = [after[0] - before[0], after[1] - before[1]];
-    let mut result = reads.to_json(seconds, cpu);
+    let mut result = reads.with_cpu(seconds, cpu);
     result["reads_of_the_store"] = json!(asked - joined);
     result["reads_joined"] = json!(joined);
-    result["writer"] = writes.to_json(seconds, 0.0);
+    result["writer"] = writes.to_json(seconds);
     Ok(result)
 }
 
@@ -266,7 +273,7 @@ async fn phase(server: &Server, args: &StoreArgs, work: Vec<Work>) -> anyhow::Re
     let seen = Arc::new(Seen::default());
     let work = work.into_iter().map(|work| (work, seen.clone()));
     let (seconds, cpu) = together(server, args, work.collect()).await?;
-    Ok(seen.to_json(seconds, cpu))
+    Ok(seen.with_cpu(seconds, cpu))
 }
 
 /// How long it took, and the processor time of the node.

@@ -11,8 +11,8 @@
 //! * When it dies it is started again and goes on where the engine has noted that it was; a row that
 //!   was being healed is found again. It waits [`FIRST_STEP_AFTER`] before its first step, so that one
 //!   that dies at every step does not take the chat system with it.
-//! * At a shutdown it is killed at once, in the middle of a step if need be: no step is half done in a
-//!   way that matters.
+//! * At a shutdown it ends at once, in the middle of a step if need be, since it does not trap exits:
+//!   no step is half done in a way that matters.
 //! * It calls the engine only; nobody calls it, and nothing depends on it: without it, rows that no
 //!   reader is shown stay a little longer.
 //! * Its mailbox holds one Step. How fast it goes is the engine's to say: the pause a step answers is
@@ -21,7 +21,7 @@
 use std::time::Duration;
 
 use metrics::counter;
-use otp::{ChildSpec, Context, GenServer, Init, Next, Options, Shutdown};
+use otp::{ChildSpec, Context, GenServer, Init, Next, Options};
 use storage::DataService;
 use storage::upkeep::Upkeep as Worker;
 
@@ -70,8 +70,6 @@ pub struct Upkeep {
 impl GenServer for Upkeep {
     type Args = DataService;
     type Message = Message;
-
-    const SHUTDOWN: Shutdown = Shutdown::Brutal;
 
     async fn init(data: DataService, ctx: &mut Context<Self>) -> Init<Self> {
         let Some(worker) = data.store().upkeep() else {
