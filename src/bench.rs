@@ -6,10 +6,12 @@
 
 mod client;
 mod fanout;
+mod http;
 mod memberlist;
 mod million;
 mod stalled;
 mod steady;
+mod store;
 mod storm;
 
 use clap::Subcommand;
@@ -26,6 +28,8 @@ pub(crate) enum Bench {
     Million(million::MillionArgs),
     /// Some sockets stop reading: what that does to the others and to memory.
     Stalled(stalled::StalledArgs),
+    /// What the store costs a client: messages posted, the latest 50 read, one channel many read.
+    Store(store::StoreArgs),
     /// One list of a million members: what a change, a position and a slice of it cost.
     Memberlist(memberlist::MemberListArgs),
 }
@@ -41,6 +45,7 @@ pub(crate) async fn run(what: Bench) -> anyhow::Result<()> {
         Bench::Storm(args) => storm::run(args).await,
         Bench::Million(args) => million::run(args).await,
         Bench::Stalled(args) => stalled::run(args).await,
+        Bench::Store(args) => store::run(args).await,
         Bench::Memberlist(args) => memberlist::run(args).await,
     }
 }

@@ -50,8 +50,15 @@ struct Dev {
     /// Directory for messages, attachments and the admin socket.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Storage engine: `fjall:DIR` or `memory:`; by default `fjall:` below --data.
-    #[arg(long, value_name = "URL")]
+    /// Storage engine: `fjall:DIR`, `memory:`, or ScyllaDB or Apache Cassandra:
+    /// `scylla://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/KEYSPACE`; by default `fjall:` below --data.
+    /// A password is better given in the environment, where `ps` does not show it.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GUILDHALL_STORAGE",
+        hide_env_values = true
+    )]
     storage: Option<String>,
     /// Print only shell lines (API_BASE=…, TOKEN_A=…) once connections are accepted.
     #[arg(long)]
@@ -62,8 +69,11 @@ struct Dev {
     /// Add this many people to the demo guild; their tokens go to demo-tokens.txt in --data.
     #[arg(long, value_name = "N", default_value_t = 0)]
     demo_users: usize,
+    /// Join no reads; for `bench store` only.
+    #[arg(long, hide = true)]
+    reads_apart: bool,
     /// Log filter, as RUST_LOG.
-    #[arg(long, default_value = "warn,guildhall=info")]
+    #[arg(long, default_value = "warn,guildhall=info,scylla=error")]
     log: String,
 }
 
@@ -88,7 +98,9 @@ struct Serve {
     /// Configuration file (TOML); every key can also be GUILDHALL_<KEY> in the environment.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Storage engine, over what the file says: `fjall:DIR` or `memory:`.
+    /// Storage engine, over what the file says: `fjall:DIR`, `memory:`, or
+    /// `scylla://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/KEYSPACE`; one with a password is better kept
+    /// in GUILDHALL_STORAGE.
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
 }
@@ -218,6 +230,7 @@ async fn run_dev(dev: Dev) -> anyhow::Result<()> {
     let demo = Demo {
         guild: true,
         users: dev.demo_users,
+        reads_apart: dev.reads_apart,
     };
     let stops = Stops::listen()?;
     let node = node::start(config, demo).await?;

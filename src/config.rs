@@ -15,7 +15,7 @@ use gateway::socket::admission::{IDENTIFIES_PER_PROCESSOR, RESUMES_PER_PROCESSOR
 use serde::{Deserialize, Serialize};
 
 /// Settings of a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Address of the one listener (HTTP API, gateway, page, metrics). Loopback by default.
@@ -25,7 +25,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Directory for everything the node writes; the defaults of the next three are below it.
     pub data: PathBuf,
-    /// Storage engine: `fjall:DIR` or `memory:`.
+    /// Storage engine: `fjall:DIR`, `memory:`, or a cluster:
+    /// `scylla://[user:password@]host:port[,…]/keyspace`.
     pub storage: Option<String>,
     /// Directory of attachments.
     pub blobs: Option<PathBuf>,
@@ -68,6 +69,18 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+impl std::fmt::Debug for Config {
+    /// Without the password of the store.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = Self {
+            storage: self.storage.as_deref().map(storage::engine::shown),
+            ..self.clone()
+        };
+        let text = serde_json::to_string(&shown).map_err(|_| std::fmt::Error)?;
+        write!(f, "Config {text}")
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,7 +115,7 @@ impl Default for Config {
             worker: 0,
             drain_spread_ms: 1_000,
             shutdown_deadline_seconds: 20,
-            log: "info,fjall=warn,lsm_tree=warn".to_owned(),
+            log: "info,fjall=warn,lsm_tree=warn,scylla=error".to_owned(),
             log_format: LogFormat::Text,
         }
     }
@@ -293,6 +306,18 @@ mod tests {
         assert_eq!(config.identifies(), Rate::new(50, 50));
         assert_eq!(config.resumes().burst, 7);
         assert!(config.resumes().per_second >= RESUMES_PER_PROCESSOR);
+    }
+
+    #[test]
+    fn the_password_of_the_store_is_not_shown() {
+        let (_dir, path) = written("storage = \"scylla://ada:secret@db1:9042/hall\"\n");
+        let config = Config::load(Some(&path)).unwrap();
+        assert!(config.storage_url().contains("secret"));
+        let shown = format!("{config:?}");
+        assert!(
+            shown.contains("db1:9042") && !shown.contains("secret"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -21,13 +21,16 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::demo::{self, DemoEnv};
 
-/// What a start should create before it serves.
+/// What a start should create before it serves, and do otherwise than a node in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Demo {
     /// The demo guild with two bots and a person.
     pub guild: bool,
     /// People in the demo guild besides.
     pub users: usize,
+    /// Every read of messages is one of the store, even if the same is on its way: for `bench store`,
+    /// which shows what the joining of reads is worth.
+    pub reads_apart: bool,
 }
 
 /// A node that serves.
@@ -85,10 +88,20 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         .clone()
         .unwrap_or_else(|| format!("http://{addr}"));
 
+    let shown = storage::engine::shown(&config.storage_url());
     let store = storage::engine::open(&config.storage_url())
         .await
-        .with_context(|| format!("cannot open the store {}", config.storage_url()))?;
-    let data = DataService::new(store);
+        .map_err(|error| match error {
+            // Written for the operator, who has not lost anything.
+            storage::StoreError::Broken(text) => anyhow::anyhow!(text),
+            other => other.into(),
+        })
+        .with_context(|| format!("cannot open the store {shown}"))?;
+    let data = if demo.reads_apart {
+        DataService::without_joining(store)
+    } else {
+        DataService::new(store)
+    };
     let blobs = BlobStore::open(config.blobs_dir()).await.with_context(|| {
         format!(
             "cannot open the blob directory {}",
@@ -148,7 +161,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     };
     let observer = observe(chat.node().clone(), data.clone());
     context.set_ready(true);
-    tracing::info!(%addr, storage = %config.storage_url(), "serving");
+    tracing::info!(%addr, storage = shown, "serving");
     Ok(RunningNode {
         addr,
         config,

@@ -153,8 +153,20 @@ impl From<ChatError> for ApiError {
                 error.retry_after = Some(retry_after);
                 error
             }
-            ChatError::Busy | ChatError::Unavailable => {
-                Self::plain(StatusCode::SERVICE_UNAVAILABLE)
+            ChatError::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                130_000,
+                "API resource is currently overloaded. Try again a little later",
+            ),
+            ChatError::Unavailable => Self::plain(StatusCode::SERVICE_UNAVAILABLE),
+            ChatError::NotApplied(what) => {
+                // Not a line for each of the many that fail at the same time: the engine says why.
+                tracing::debug!(what, "the store did not do what was asked");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    0,
+                    "503: The store does not answer; nothing was changed, try again later",
+                )
             }
             ChatError::Unknown(what) => {
                 tracing::warn!(what, "a change has an unknown outcome");
@@ -255,8 +267,29 @@ mod tests {
 
     #[tokio::test]
     async fn overload_is_503_and_can_be_repeated() {
-        let (status, headers, _) = answered(ChatError::Busy.into()).await;
-        assert_eq!(status, 503);
+        let (status, headers, body) = answered(ChatError::Busy.into()).await;
+        assert_eq!((status.as_u16(), &body["code"]), (503, &json!(130_000)));
         assert_eq!(headers["retry-after"], "1");
+    }
+
+    /// By the answer alone a client tells what it may send again.
+    #[tokio::test]
+    async fn what_the_store_says_is_told_apart() {
+        let inside = || "node db1 of the inside".to_owned();
+        let mut seen = Vec::new();
+        for (error, expected, again) in [
+            (ChatError::Busy, 503, true),
+            (ChatError::Unavailable, 503, true),
+            (ChatError::NotApplied(inside()), 503, true),
+            (ChatError::Unknown(inside()), 500, false),
+            (ChatError::Internal(inside()), 500, false),
+        ] {
+            let (status, headers, body) = answered(error.clone().into()).await;
+            assert_eq!(status, expected, "{error}");
+            assert_eq!(headers.contains_key("retry-after"), again, "{error}");
+            assert!(!body.to_string().contains("db1"), "{error}: {body}");
+            assert!(!seen.contains(&body), "{error}: {body} is another's too");
+            seen.push(body);
+        }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) async fn run(args: FanoutArgs) -> anyhow::Result<()> {
     let sessions = args.sessions as usize;
     let server = match &args.server {
         Some(program) => server::other(program),
-        None => server::node(args.storage == Storage::Memory),
+        None => server::node((args.storage == Storage::Memory).then_some("memory:")),
     };
     let server = Server::start(server?, sessions, !args.no_pin).await?;
     let rss_before = server.resident_bytes()?;

@@ -67,7 +67,12 @@ pub(crate) struct StalledArgs {
 pub(crate) async fn run(args: StalledArgs) -> anyhow::Result<()> {
     ensure!(args.stalled < args.sessions, "some have to read");
     raise_file_limit(2 * u64::from(args.sessions))?;
-    let server = Server::start(server::node(true)?, args.sessions as usize, !args.no_pin).await?;
+    let server = Server::start(
+        server::node(Some("memory:"))?,
+        args.sessions as usize,
+        !args.no_pin,
+    )
+    .await?;
     let common = Arc::new(Common::new());
     eprintln!("connecting {} sessions …", args.sessions);
     let mut clients = Clients::sign_in(&server, &common).await?;

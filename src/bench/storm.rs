@@ -76,7 +76,12 @@ struct Storm {
 pub(crate) async fn run(args: StormArgs) -> anyhow::Result<()> {
     // A socket that was cut may take a while to go.
     raise_file_limit(2 * u64::from(args.sessions))?;
-    let server = Server::start(server::node(true)?, args.sessions as usize, !args.no_pin).await?;
+    let server = Server::start(
+        server::node(Some("memory:"))?,
+        args.sessions as usize,
+        !args.no_pin,
+    )
+    .await?;
     let rss_before = server.resident_bytes()?;
     let common = Arc::new(Common::new());
     eprintln!("connecting {} sessions …", args.sessions);

@@ -44,13 +44,72 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
     }
 }
 
+/// A store's URL as it may be shown and logged: without the password it may have.
+pub fn shown(url: &str) -> String {
+    let Some((login, rest)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    if url.starts_with("fjall:") {
+        // A directory has no password.
+        return url.to_owned();
+    }
+    // What is before an @ is told only where it is a name: as in a URL that is not torn.
+    match login
+        .strip_prefix("scylla://")
+        .map(|login| login.split_once(':'))
+    {
+        Some(Some((name, _))) if !name.contains(['/', '@']) => {
+            format!("scylla://{name}:***@{rest}")
+        }
+        Some(_) => format!("scylla://***@{rest}"),
+        None => format!("***@{rest}"),
+    }
+}
+
 fn refuse(url: &str, why: &str) -> StoreError {
-    StoreError::Broken(format!("cannot open the store \"{url}\": {why}"))
+    let url = shown(url);
+    StoreError::Broken(format!("the URL \"{url}\": {why}"))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, expected) in [
+            ("memory:", "memory:"),
+            ("fjall:/home/a@b/store", "fjall:/home/a@b/store"),
+            ("scylla://h:1/k", "scylla://h:1/k"),
+            (
+                "scylla://ada:secret@h:1,i:2/k?create=false",
+                "scylla://ada:***@h:1,i:2/k?create=false",
+            ),
+            (
+                "scylla://ada:se/cr?et@secret@h:1/k",
+                "scylla://ada:***@h:1/k",
+            ),
+            ("scylla://secret@h:1/k", "scylla://***@h:1/k"),
+            ("scylla:/ada:secret@h:1/k", "***@h:1/k"),
+            ("scyla://ada:secret@h:1/k", "***@h:1/k"),
+            ("ada:secret@h", "***@h"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_error_shows_a_password() {
+        for url in [
+            "scyla://ada:secret@h:1/k",
+            "scylla://ada:se/secret@h:1/k",
+            "scylla:ada:secret@h",
+        ] {
+            let error = open(url).await.map(drop).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
 
     #[tokio::test]
     async fn unknown_urls_are_refused_with_what_is_known() {

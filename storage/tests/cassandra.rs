@@ -14,6 +14,7 @@ use storage::conformance::{
 };
 use storage::engine::scylla::{Pace, ScyllaStore};
 use storage::store::{Page, RecordPatch, Write};
+use storage::upkeep::Upkeep as _;
 use storage::{Store, StoreError, engine};
 
 #[path = "support/keyspace.rs"]
@@ -118,7 +119,8 @@ async fn an_orphan_is_never_shown_and_is_healed() {
     );
 }
 
-/// An orphan nobody reads is found by the scan, which goes on where it was after a restart.
+/// An orphan nobody reads is found by the scan, which goes on where it was after a restart, and rests
+/// after a round, whoever is restarted.
 #[tokio::test]
 async fn the_scan_finds_what_nobody_reads() {
     let Some(keyspace) = Keyspace::new() else {
@@ -136,7 +138,7 @@ async fn the_scan_finds_what_nobody_reads() {
     assert_eq!(rows(&raw).await, 40);
     let pace = Pace {
         rows_per_second: 1_000_000,
-        rest: Duration::from_secs(1),
+        rest: Duration::from_secs(3_600),
     };
     // Each part of the scan by another worker: the cursor is in the keyspace.
     let mut steps = 0;
@@ -153,6 +155,23 @@ async fn the_scan_finds_what_nobody_reads() {
     assert_eq!(rows(&raw).await, 20);
     let page = store.messages(CHANNEL, Page::Latest, 50).await.unwrap();
     assert_eq!(page.len(), 20);
+    late_edit(&raw, message_id(0, 2)).await;
+    let mut worker = store.anti_entropy(pace);
+    for _ in 0..3 {
+        let pause = worker.step().await.unwrap();
+        assert!(
+            pause > Duration::from_secs(1),
+            "it does not scan: {pause:?}"
+        );
+    }
+    assert_eq!(rows(&raw).await, 21, "the hour is not over");
+    // What a reader meets is healed all the same.
+    assert_eq!(
+        store.message(CHANNEL, message_id(0, 2)).await.unwrap(),
+        None
+    );
+    worker.step().await.unwrap();
+    assert_eq!(rows(&raw).await, 20);
 }
 
 /// Two stores on one keyspace, as two nodes have it: names are unique in both, writes of one are

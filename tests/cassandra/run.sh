@@ -1,25 +1,36 @@
 #!/usr/bin/env bash
 # Runs a command beside Apache Cassandra, on loopback, with ports and a folder of its own:
 #
-#   tests/cassandra/run.sh [--nodes 1|3] [--heap 512M] COMMAND…
+#   tests/cassandra/run.sh [--nodes 1|3] [--heap 512M] [--durable] [--as-it-comes] COMMAND…
 #
-# The command finds the nodes in GUILDHALL_TEST_CQL (scylla://127.0.0.1:PORT[,127.0.0.2:PORT…]) and
-# their process ids, in the same order, in GUILDHALL_TEST_CQL_PIDS. At the end, however it comes, the
-# nodes are killed and their data is deleted. KEEP=1 leaves the folder for whoever wants to look.
+# --durable: a write is on the disk before it is acknowledged, so that one node that is killed has
+# lost nothing. --as-it-comes: with its own limit of batches, which is too small for Guildhall, and
+# with a password (cassandra).
+#
+# The command finds the nodes in GUILDHALL_TEST_CQL (scylla://127.0.0.1:PORT[,127.0.0.2:PORT…]), their
+# process ids, in the same order, in GUILDHALL_TEST_CQL_PIDS, and in GUILDHALL_TEST_CQL_DIR the folder
+# where N/run starts node N again after it was killed, and N/pid has the process id it has now. At the end, however it comes, the nodes are
+# killed and their data is deleted. KEEP=1 leaves the folder for whoever wants to look.
 #
 # Needs a JDK 17 (JAVA_HOME, or the one java is of) and, the first time, Maven and a network.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-nodes=1 heap=512M
+nodes=1 heap=512M login=
+commitlog="commitlog_sync: periodic\\ncommitlog_sync_period: 10000ms"
+authenticator=AllowAllAuthenticator
+# What ScyllaDB has by default, and what Guildhall needs: Cassandra's own 50 KiB refuses one long message.
+batches="batch_size_warn_threshold: 256KiB\\nbatch_size_fail_threshold: 1024KiB"
 while [[ ${1-} == --* ]]; do
   case $1 in
     --nodes) nodes=$2; shift 2 ;;
     --heap) heap=$2; shift 2 ;;
+    --durable) commitlog="commitlog_sync: group\\ncommitlog_sync_group_window: 5ms"; shift ;;
+    --as-it-comes) authenticator=PasswordAuthenticator batches="" login=cassandra:cassandra@; shift ;;
     *) echo "unknown option $1" >&2; exit 2 ;;
   esac
 done
-[[ $nodes =~ ^[1-3]$ && $# -gt 0 ]] || { sed -n '2,4p' "$0" >&2; exit 2; }
+[[ $nodes =~ ^[1-3]$ && $# -gt 0 ]] || { sed -n '2,5p' "$0" >&2; exit 2; }
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 version=$("$java" -XshowSettings:properties -version 2>&1 | sed -n 's/ *java.specification.version = //p') || true
@@ -31,7 +42,9 @@ pids=() command=
 finish() {
   trap - EXIT INT TERM
   [[ -z $command ]] || kill "$command" 2>/dev/null || true
-  for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  for node in "$work"/*/pid; do
+    [[ ! -e $node ]] || kill -KILL "$(<"$node")" 2>/dev/null || true
+  done
   wait 2>/dev/null || true
   [[ ${KEEP-} == 1 ]] && echo "kept: $work" >&2 || rm -rf "$work"
 }
@@ -59,21 +72,26 @@ start() { # start NUMBER
   : >"$dir/out"
   # A joining node needs time to hear from the seed.
   [[ $1 == 1 ]] || ring_delay=5000
-  sed "s/@ADDRESS@/$address/; s/@STORAGE_PORT@/$storage_port/; s/@CQL_PORT@/$cql_port/" \
+  sed "s/@ADDRESS@/$address/; s/@STORAGE_PORT@/$storage_port/; s/@CQL_PORT@/$cql_port/; \
+       s/@COMMITLOG@/$commitlog/; s/@AUTHENTICATOR@/$authenticator/; s/@BATCHES@/$batches/" \
     "$here/cassandra.yaml" >"$dir/conf/cassandra.yaml"
   cp "$here/logback.xml" "$dir/conf/"
-  "${with_me[@]}" "$java" "@$here/jvm.args" "-Xms$heap" "-Xmx$heap" -javaagent:"$(compgen -G "$jars/jamm-*.jar")" \
+  printf '#!/bin/sh\necho $$ >%q\nexec' "$dir/pid" >"$dir/run"
+  printf ' %q' "${with_me[@]}" "$java" "@$here/jvm.args" "-Xms$heap" "-Xmx$heap" -javaagent:"$(compgen -G "$jars/jamm-*.jar")" \
     -Dcassandra.config="file://$dir/conf/cassandra.yaml" -Dlogback.configurationFile="file://$dir/conf/logback.xml" \
     -Dcassandra.storagedir="$dir/data" -Dcassandra.logdir="$dir/log" -Dcassandra-foreground=yes \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=$ring_delay \
     -Dcassandra.superuser_setup_delay_ms=0 \
-    -cp "$dir/conf:$jars/*" org.apache.cassandra.service.CassandraDaemon >"$dir/out" 2>&1 </dev/null &
+    -cp "$dir/conf:$jars/*" org.apache.cassandra.service.CassandraDaemon >>"$dir/run"
+  chmod 755 "$dir/run"
+  "$dir/run" >"$dir/out" 2>&1 </dev/null &
   pids[$1 - 1]=$!
 }
 
 ready() { # ready NUMBER: whether it came up in time
   local out=$work/$1/out pid=${pids[$1 - 1]} deadline=$((SECONDS + 180))
-  until grep -q "Starting listening for CQL clients" "$out"; do
+  until grep -q "Starting listening for CQL clients" "$out" \
+    && { [[ -z $login ]] || grep -q "Created default superuser role" "$out"; }; do
     kill -0 "$pid" 2>/dev/null && ((SECONDS <= deadline)) || return 1
     sleep 0.2
   done
@@ -112,7 +130,7 @@ for ((node = 1; node <= nodes; node++)); do
 done
 echo "Cassandra: $nodes node(s) on port $cql_port, ready in $((SECONDS - began)) s" >&2
 
-export GUILDHALL_TEST_CQL=scylla://$contact GUILDHALL_TEST_CQL_PIDS=${pids[*]}
+export GUILDHALL_TEST_CQL=scylla://$login$contact GUILDHALL_TEST_CQL_PIDS=${pids[*]} GUILDHALL_TEST_CQL_DIR=$work
 # Waited for, not run in front: only so a signal ends it at once.
 "$@" <&0 &
 command=$!

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Http, Process, eventually, random};
+use crate::support::{Cluster, Http, Process, eventually, random};
 
 const WRITERS: usize = 32;
 const KILLS: usize = 10;
@@ -16,22 +16,38 @@ const KILLS: usize = 10;
 const ACKNOWLEDGED_MIN: usize = 40;
 /// A kill comes within this many milliseconds after that.
 const KILL_WITHIN_MS: u64 = 400;
+/// Kills of a node on a cluster, where each start takes longer.
+const CLUSTER_KILLS: usize = 3;
 
 /// An acknowledged message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Acknowledged {
-    nonce: String,
-    id: u64,
+pub(crate) struct Acknowledged {
+    pub(crate) nonce: String,
+    pub(crate) id: u64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_message_survives_ten_kills_in_order_once() {
+    survive(KILLS, &[]).await;
+}
+
+/// The same with the messages in a cluster; the node dies, the cluster does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cassandra_has_every_message_acknowledged_before_a_kill() {
+    let Some(cluster) = Cluster::found() else {
+        return;
+    };
+    survive(CLUSTER_KILLS, &["--storage", &cluster.keyspace(1)]).await;
+}
+
+async fn survive(kills: usize, arguments: &[&str]) {
+    let arguments = [&["--rate-limits", "off"], arguments].concat();
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged: Vec<Vec<Acknowledged>> = vec![Vec::new(); WRITERS];
     let mut next = vec![0; WRITERS];
     let mut identity = None;
-    for kill in 0..KILLS {
-        let mut process = Process::dev(directory.path(), &["--rate-limits", "off"]);
+    for kill in 0..kills {
+        let mut process = Process::dev(directory.path(), &arguments);
         let found = identity.get_or_insert_with(|| process.identity());
         assert_eq!(
             &process.identity(),
@@ -63,7 +79,7 @@ async fn every_acknowledged_message_survives_ten_kills_in_order_once() {
             acknowledged[writer].extend(got);
         }
     }
-    let mut process = Process::dev(directory.path(), &["--rate-limits", "off"]);
+    let mut process = Process::dev(directory.path(), &arguments);
     let stored = process
         .http_a()
         .all_messages(process.var("CHANNEL_ID"))
@@ -71,7 +87,7 @@ async fn every_acknowledged_message_survives_ten_kills_in_order_once() {
     check(&stored, &acknowledged, &next);
     let total: usize = acknowledged.iter().map(Vec::len).sum();
     println!(
-        "{total} acknowledged, {} stored, {KILLS} kills",
+        "{total} acknowledged, {} stored, {kills} kills",
         stored.len()
     );
     process.kill();
@@ -145,7 +161,7 @@ async fn write_until_cut(
     (number, acknowledged)
 }
 
-fn check(stored: &[Value], acknowledged: &[Vec<Acknowledged>], sent: &[usize]) {
+pub(crate) fn check(stored: &[Value], acknowledged: &[Vec<Acknowledged>], sent: &[usize]) {
     let ids: Vec<u64> = stored.iter().map(id_of).collect();
     assert!(
         ids.is_sorted_by(|a, b| a < b),
@@ -177,7 +193,7 @@ fn check(stored: &[Value], acknowledged: &[Vec<Acknowledged>], sent: &[usize]) {
     }
 }
 
-fn id_of(message: &Value) -> u64 {
+pub(crate) fn id_of(message: &Value) -> u64 {
     message["id"].as_str().unwrap().parse().unwrap()
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod bad_requests;
+mod cassandra;
 mod cli;
 mod compression;
 mod drain;

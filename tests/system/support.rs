@@ -1,6 +1,7 @@
 //! What the stories share: a node in this process, a node of its own, an HTTP client that keeps
 //! status, headers and body, and a plain gateway client. Every wait has a deadline.
 
+pub(crate) mod cluster;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod process;
@@ -12,8 +13,9 @@ use guildhall::node::Demo;
 use guildhall::{Config, RunningNode};
 use tempfile::TempDir;
 
+pub(crate) use cluster::Cluster;
 pub(crate) use gateway::{Gateway, Received};
-pub(crate) use http::Http;
+pub(crate) use http::{Answer, Http};
 pub(crate) use process::Process;
 
 /// Longest wait for anything a healthy node does at once.
@@ -47,7 +49,7 @@ impl TestNode {
         change(&mut config);
         let demo = Demo {
             guild: true,
-            users: 0,
+            ..Demo::default()
         };
         let started = tokio::time::timeout(DEADLINE, guildhall::start(config, demo)).await;
         let node = started.expect("the node starts in time").unwrap();

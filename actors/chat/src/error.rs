@@ -40,6 +40,10 @@ pub enum ChatError {
     /// try again.
     #[error("not available now; nothing was changed, try again")]
     Unavailable,
+    /// The store did not take the change, or did not answer a read: no quorum of a cluster, a store
+    /// that is closed. Nothing was changed; try again after a moment. What it said is for the log.
+    #[error("the store does not answer; nothing was changed, try again later: {0}")]
+    NotApplied(String),
     /// It is not known whether the change was made; read before trying again (or send the same
     /// nonce with `enforce_nonce`).
     #[error("outcome unknown: {0}")]
@@ -198,7 +202,7 @@ impl From<StoreError> for ChatError {
         match error {
             StoreError::NotFound => Self::NotFound(Missing::Message),
             StoreError::Busy => Self::Busy,
-            StoreError::NotApplied(_) => Self::Unavailable,
+            StoreError::NotApplied(what) => Self::NotApplied(what),
             StoreError::Unknown(what) => Self::Unknown(what),
             StoreError::Conflict(what) => Self::Form(FormErrors::one(
                 what,

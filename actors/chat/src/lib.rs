@@ -3,8 +3,8 @@
 //! In the order a message meets them: the door ([`Chat`]), who speaks ([`accounts`]), the guild
 //! that orders everything ([`guild`]), the relay that fans out ([`relay`]), the session that
 //! outlives its socket ([`session`]), who is there ([`presence`]), what was said ([`history`]),
-//! who gets to read it ([`content`]), what was attached ([`files`]), and the tree they all hang in
-//! ([`supervisor`]).
+//! who gets to read it ([`content`]), what was attached ([`files`]), what the store needs done
+//! ([`upkeep`]), and the tree they all hang in ([`supervisor`]).
 
 pub mod accounts;
 pub mod guild;
@@ -14,6 +14,7 @@ pub mod presence;
 pub mod history;
 pub mod content;
 pub mod files;
+pub mod upkeep;
 pub mod supervisor;
 pub mod chat;
 pub mod clock;

@@ -8,10 +8,11 @@
 //!                     │                              ├─ keeper  owns the member table
 //!                     │                              ├─ guild   decides
 //!                     │                              └─ list    makes member lists
-//!                     └─ sessions (dynamic)         one per login, temporary
+//!                     ├─ sessions (dynamic)         one per login, temporary
+//!                     └─ upkeep                     the store's work in the background, if it has any
 //! ```
 //!
-//! The tree starts in this order and stops in reverse: sessions, then guilds, then presence.
+//! The tree starts in this order and stops in reverse: upkeep, sessions, guilds, presence.
 
 use std::time::Duration;
 
@@ -27,11 +28,12 @@ use crate::guild::{self, Guilds};
 use crate::ids::Ids;
 use crate::presence::Presences;
 use crate::session::Sessions;
+use crate::upkeep;
 
 /// Name of the supervisor at the top.
 pub const NAME: &str = "chat";
 
-/// Restarts of the three children within [`RESTART_PERIOD`] after which the chat system gives up
+/// Restarts of the children within [`RESTART_PERIOD`] after which the chat system gives up
 /// and the node must stop.
 pub const RESTARTS_MAX: usize = 10;
 
@@ -53,12 +55,15 @@ pub(crate) async fn start(
     let presences = Presences::new(&node);
     let guilds = Guilds::new(&node);
     let sessions = Sessions::new(&node, &config);
-    Supervisor::one_for_one()
+    let mut tree = Supervisor::one_for_one()
         .intensity(RESTARTS_MAX, RESTART_PERIOD)
         .child(presences.child_spec())
         .child(guilds.child_spec())
-        .child(sessions.child_spec())
-        .start(&node, Options::new().name(NAME).label("chat supervisor"))
+        .child(sessions.child_spec());
+    if let Some(upkeep) = upkeep::child_spec(&data) {
+        tree = tree.child(upkeep);
+    }
+    tree.start(&node, Options::new().name(NAME).label("chat supervisor"))
         .await
         .map_err(|error| {
             tracing::error!(%error, "the chat system does not start");

@@ -486,7 +486,7 @@ impl Connection {
                 self.invalid_session(false);
                 Ok(())
             }
-            Ok(Err(ChatError::Unavailable)) => {
+            Ok(Err(ChatError::Unavailable | ChatError::NotApplied(_))) => {
                 self.writer.end_session();
                 self.leave();
                 Ok(())

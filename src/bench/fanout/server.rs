@@ -42,17 +42,19 @@ impl Cpu {
     }
 }
 
-/// A node of this program.
+/// A node of this program, with its messages in this store; `fjall:` in its folder when left out.
 ///
 /// # Errors
 /// When the program cannot be found.
-pub(crate) fn node(in_memory: bool) -> anyhow::Result<Command> {
+pub(crate) fn node(storage: Option<&str>) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["dev", "--listen", "127.0.0.1:0", "--print-env"]);
     command.args(["--rate-limits", "off"]);
-    if in_memory {
-        command.args(["--storage", "memory:"]);
-    }
+    // Not as an argument: it may have a password.
+    match storage {
+        Some(url) => command.env("GUILDHALL_STORAGE", url),
+        None => command.env_remove("GUILDHALL_STORAGE"),
+    };
     Ok(command)
 }
 
@@ -124,8 +126,10 @@ impl Server {
             .context("the node does not serve")???;
         let url = server.var("GATEWAY_URL")?;
         server.addr = url.strip_prefix("ws://").context("a ws:// URL")?.parse()?;
-        let tokens = std::fs::read_to_string(server.directory.join("demo-tokens.txt"))?;
-        server.tokens = tokens.lines().map(str::to_owned).collect();
+        if users > 0 {
+            let tokens = std::fs::read_to_string(server.directory.join("demo-tokens.txt"))?;
+            server.tokens = tokens.lines().map(str::to_owned).collect();
+        }
         anyhow::ensure!(
             server.tokens.len() == users,
             "{} tokens for {users} users",

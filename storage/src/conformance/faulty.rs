@@ -18,14 +18,26 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 use crate::engine::memory::MemoryStore;
 use crate::error::StoreError;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
+use crate::upkeep::Upkeep;
 
 type Held = (Vec<Write>, oneshot::Sender<Result<()>>);
 
+type NewUpkeep = Box<dyn Fn() -> Box<dyn Upkeep> + Send + Sync>;
+
 /// The store. Nothing fails and nothing is held back until it is told to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Faulty {
     inner: MemoryStore,
+    upkeep: Option<NewUpkeep>,
     state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Faulty")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +55,14 @@ impl Faulty {
     /// An empty store.
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// An empty store that has work to be done in the background: by clones of `worker`.
+    pub fn with_upkeep(worker: impl Upkeep + Clone + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            upkeep: Some(Box::new(move || Box::new(worker.clone()))),
+            ..Self::default()
+        })
     }
 
     /// Fails every commit from now on; nothing of them is applied.
@@ -337,6 +357,10 @@ impl Store for Faulty {
 
     async fn channels_to_purge(&self, limit: usize) -> Result<Vec<ChannelId>> {
         self.inner.channels_to_purge(limit).await
+    }
+
+    fn upkeep(&self) -> Option<Box<dyn Upkeep>> {
+        self.upkeep.as_ref().map(|new| new())
     }
 
     fn health(&self) -> Result<()> {

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!  open   ─▶ url.rs ─▶ link.rs: connect ─▶ schema.rs: migrations ─▶ statements.rs: prepare
+//!              start.rs: what a failed start means, what the server is set to
 //!  writes ─▶ committer.rs: scopes.rs, queue.rs: what waits for what
 //!              ─▶ facts.rs: rows it needs ─▶ work.rs: what becomes of them ─▶ emit.rs: statements
-//!              ─▶ link.rs: one batch, tried until it is known ─▶ failure.rs: what an error means
+//!              ─▶ link.rs: one batch, tried until it is known ─▶ failure.rs: what an error means,
+//!                 complaints.rs: said now and then
 //!  reads  ─▶ reads.rs ─▶ record.rs: rows to messages
 //!  names.rs: accounts     purge.rs: deleted channels     anti_entropy.rs: orphans
 //! ```
@@ -32,6 +34,8 @@
 mod url;
 mod clock;
 mod failure;
+mod complaints;
+mod start;
 mod schema;
 mod statements;
 mod record;
@@ -79,6 +83,7 @@ pub use queue::{
     GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUPS_AT_ONCE_MAX, WAITING_BATCHES_MAX, WAITING_WRITES_MAX,
 };
 pub use reads::{BUCKETS_PAGE, KEYS_IN_MAX, QUESTIONS_AT_ONCE};
+pub use start::BATCH_BYTES_NEEDED;
 pub use statements::PAGE_ROWS;
 pub use url::CONTACT_POINTS_MAX;
 

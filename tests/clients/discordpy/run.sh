@@ -2,7 +2,9 @@
 # Runs the suite of stock discord.py against a node this script starts.
 #   tests/clients/discordpy/run.sh [GUILDHALL-BINARY] [PYTEST-ARGUMENT…]
 # The suite runs over zstd-stream and over zlib-stream without rate limits; test_rate_limits.py
-# runs with them.
+# runs with them. With STORAGE=URL the node keeps its messages there; KEYSPACE in it is a new name for
+# each node, as each has a data directory of its own: tests/cassandra/clients.sh. COMPRESSIONS=zstd
+# leaves out the other.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -34,6 +36,8 @@ trap stop_node EXIT
 
 start_node() {
   data=$(mktemp -d)
+  local storage=${STORAGE-}
+  [ -z "$storage" ] || set -- "$@" --storage "${storage//KEYSPACE/clients_$$_$RANDOM}"
   "$binary" dev --listen 127.0.0.1:0 --data "$data" --print-env "$@" >"$data/env" &
   node=$!
   for _ in $(seq 300); do
@@ -54,12 +58,14 @@ suite() {
 }
 
 export PYTHONDONTWRITEBYTECODE=1
-for compression in zstd zlib; do
+for compression in ${COMPRESSIONS:-zstd zlib}; do
   echo "-- discord.py 2.7.1, $compression-stream"
   start_node --rate-limits off
   GUILDHALL_COMPRESSION=$compression suite --ignore=test_rate_limits.py "$@"
   stop_node
 done
+# Limits know no store.
+[ -z "${STORAGE-}" ] || exit 0
 echo "-- discord.py 2.7.1, rate limits on"
 start_node --rate-limits on
 suite test_rate_limits.py

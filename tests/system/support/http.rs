@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// The body as JSON; null when it is none.
     pub(crate) body: Value,
+    /// The body as text.
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -86,15 +88,23 @@ impl Http {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await?;
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Answer {
             status,
             headers,
             body,
+            text,
         })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A path beside the API: `/metrics`, `/healthz`.
+    pub(crate) async fn get_plain(&self, path: &str) -> Answer {
+        let root = self.base.strip_suffix("/api/v10").unwrap();
+        self.send(self.client.get(format!("{root}{path}"))).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

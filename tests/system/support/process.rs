@@ -8,7 +8,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::{DEADLINE, Http};
+use super::Http;
+
+/// Longest time until a node serves: on a cluster it makes its tables first.
+const START_MAX: Duration = Duration::from_secs(90);
 
 /// Longest time a measurement of a test takes.
 const RUN_MAX: Duration = Duration::from_secs(120);
@@ -24,8 +27,15 @@ pub(crate) struct Process {
 impl Process {
     /// Runs the binary to its end; one that goes on running is killed and fails the test.
     pub(crate) fn run(arguments: &[&str]) -> Output {
+        Self::run_with(arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
             .args(arguments)
+            .env_remove("GUILDHALL_STORAGE")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -48,6 +58,7 @@ impl Process {
             .args(["dev", "--print-env", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(arguments)
+            .env_remove("GUILDHALL_STORAGE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -68,7 +79,7 @@ impl Process {
         };
         while !process.env.contains_key("CHANNEL_ID") {
             let line = received
-                .recv_timeout(DEADLINE)
+                .recv_timeout(START_MAX)
                 .expect("the node prints its variables in time");
             let (name, value) = line
                 .split_once('=')
@@ -81,8 +92,19 @@ impl Process {
     /// Starts `guildhall serve` on a free port with this data directory, and waits until it says
     /// that it serves; [`Process::end`] has its log.
     pub(crate) fn serve(data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+        Self::serve_with(data, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn serve_with(data: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
+        // What the tests are told of a cluster is no key of the configuration.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GUILDHALL_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .arg("serve")
+            .envs(environment.iter().copied())
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_DATA", data)
             .env_remove("RUST_LOG")
@@ -102,7 +124,7 @@ impl Process {
         let mut log = String::new();
         while !log.contains("serving") {
             log += &received
-                .recv_timeout(DEADLINE)
+                .recv_timeout(START_MAX)
                 .expect("the node serves in time");
             log.push('\n');
         }

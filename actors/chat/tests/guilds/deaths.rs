@@ -128,7 +128,8 @@ async fn a_member_that_does_not_become_durable_is_none() {
     world
         .store
         .fail_with(Some(storage::StoreError::NotApplied("test".to_owned())));
-    assert_eq!(add().await.unwrap_err(), ChatError::Unavailable);
+    let refused = ChatError::NotApplied("test".to_owned());
+    assert_eq!(add().await.unwrap_err(), refused);
     let kicked = guild::kick(
         &world.chat,
         Actor::System,
@@ -136,7 +137,7 @@ async fn a_member_that_does_not_become_durable_is_none() {
         world.member.user.id,
     )
     .await;
-    assert_eq!(kicked, Err(ChatError::Unavailable));
+    assert_eq!(kicked, Err(refused));
     world.store.fail_with(None);
     assert_eq!(members().await.unwrap().len(), 2);
     add().await.unwrap();

@@ -12,3 +12,4 @@ mod members;
 mod fence;
 mod message_races;
 mod stampede;
+mod upkeep;

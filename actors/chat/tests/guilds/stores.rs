@@ -33,7 +33,7 @@ async fn a_failed_commit_publishes_nothing_and_leaves_nothing_in_memory() {
     for (error, expected) in [
         (
             StoreError::NotApplied("test".to_owned()),
-            ChatError::Unavailable,
+            ChatError::NotApplied("test".to_owned()),
         ),
         (StoreError::Busy, ChatError::Busy),
         (
@@ -169,7 +169,10 @@ async fn a_deletion_that_does_not_become_durable_did_not_happen() {
         .fail_with(Some(StoreError::NotApplied("test".to_owned())));
     let owner = Actor::User(world.owner.user.id);
     let deleted = guild::delete_guild(&world.chat, owner, world.guild).await;
-    assert_eq!(deleted.unwrap_err(), ChatError::Unavailable);
+    assert_eq!(
+        deleted.unwrap_err(),
+        ChatError::NotApplied("test".to_owned())
+    );
     world.store.fail_with(None);
     world.post("still here").await.unwrap();
     eventually!(heard(&recorder).len() == 1);

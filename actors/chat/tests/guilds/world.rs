@@ -16,6 +16,7 @@ use storage::blob::BlobStore;
 use storage::store::Page;
 use storage::{DataService, Store as _};
 
+use crate::upkeep::Told;
 use storage::conformance::faulty::Faulty;
 
 pub(crate) struct World {
@@ -33,7 +34,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: ChatConfig) -> Self {
-        let store = Faulty::new();
+        Self::with_upkeep(config, None).await
+    }
+
+    pub(crate) async fn with_upkeep(config: ChatConfig, upkeep: Option<Told>) -> Self {
+        let store = upkeep.map_or_else(Faulty::new, Faulty::with_upkeep);
         let data = DataService::new(store.clone());
         let node = Node::new("guilds");
         let chat = Chat::start(node, data, BlobStore::memory(), config)

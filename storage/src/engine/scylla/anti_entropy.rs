@@ -14,7 +14,8 @@
 //! later, on purpose, has a greater one and stays.
 //!
 //! The scan is resumable: the slice it is in is kept in the keyspace, so that a node that restarts
-//! every hour still comes round. It reads at most [`Pace::rows_per_second`] and rests after a round.
+//! every hour still comes round, and so is the end of the rest after a round, so that it does not
+//! scan more than it should. It reads at most [`Pace::rows_per_second`].
 //! Several nodes may scan: they find the same and delete the same.
 
 use std::collections::BTreeSet;
@@ -25,8 +26,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use scylla::response::PagingState;
 use scylla::value::CqlValue;
+use tokio::time::Instant;
 
 use super::changes::{Change, partition};
+use super::clock;
 use super::facts;
 use super::link::Link;
 use super::record::{Written, key};
@@ -45,7 +48,7 @@ const HEALED_AT_ONCE: usize = 64;
 /// Into how many equal slices the token ring is cut.
 const SLICES: u32 = 4_096;
 
-/// The name of the row that keeps the slice.
+/// The name of the row that keeps where the scan is, see [`Scan::resumed`].
 const CURSOR: &str = "anti_entropy";
 
 /// Orphans that readers met, each once.
@@ -104,19 +107,26 @@ struct Scan {
 struct After {
     /// Rows to look at again and delete.
     heal: Vec<Place>,
-    /// The slice to keep as the one to begin with after a restart.
-    save: Option<u32>,
+    /// What to keep for after a restart: the slice to begin with, or the time (Unix milliseconds)
+    /// until which a rest lasts.
+    save: Option<u64>,
     /// How long to wait.
     pause: Duration,
 }
 
 impl Scan {
-    /// At the slice that was kept; whatever is no slice begins anew.
-    fn resumed(kept: Option<u64>) -> Self {
-        let slice = kept.and_then(|kept| u32::try_from(kept).ok());
-        Self {
-            slice: slice.filter(|slice| *slice < SLICES).unwrap_or_default(),
-        }
+    /// At the slice that was kept. What is no slice is the time (Unix milliseconds) until which a
+    /// round was to be followed by a rest: what is left of that, and no more than a whole one. With
+    /// nothing kept it begins at once.
+    fn resumed(kept: Option<u64>, now_ms: u64, pace: Pace) -> (Self, Duration) {
+        let kept = kept.unwrap_or_default();
+        let slice = u32::try_from(kept).ok().filter(|slice| *slice < SLICES);
+        let rest = match slice {
+            Some(_) => Duration::ZERO,
+            None => Duration::from_millis(kept.saturating_sub(now_ms)).min(pace.rest),
+        };
+        let slice = slice.unwrap_or_default();
+        (Self { slice }, rest)
     }
 
     /// The tokens of its slice, both included.
@@ -129,7 +139,7 @@ impl Scan {
 
     /// A page was read: `rows` of its slice, with whether each has an author, and whether there are
     /// more.
-    fn page(&mut self, rows: &[(Place, bool)], more: bool, pace: Pace) -> After {
+    fn page(&mut self, rows: &[(Place, bool)], more: bool, now_ms: u64, pace: Pace) -> After {
         let read = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let mut pause = Duration::from_secs(1) * read / pace.rows_per_second.max(1);
         let mut save = None;
@@ -137,11 +147,13 @@ impl Scan {
             self.slice = (self.slice + 1) % SLICES;
             // An empty slice costs a question too.
             pause = pause.max(Duration::from_millis(10));
+            // A restart does a few slices again; to keep each would be a write per slice.
+            save = (self.slice.is_multiple_of(16)).then_some(u64::from(self.slice));
             if self.slice == 0 {
                 pause = pause.max(pace.rest);
+                let rest_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                save = Some(now_ms.saturating_add(rest_ms));
             }
-            // A restart does a few slices again; to keep each would be a write per slice.
-            save = (self.slice.is_multiple_of(16)).then_some(self.slice);
         }
         let heal = rows.iter().filter(|(_, author)| !author);
         After {
@@ -158,6 +170,8 @@ pub struct AntiEntropy {
     pace: Pace,
     scan: Option<Scan>,
     page: Option<PagingState>,
+    /// Before this the scan rests.
+    scan_at: Option<Instant>,
 }
 
 impl std::fmt::Debug for AntiEntropy {
@@ -176,6 +190,7 @@ impl AntiEntropy {
             pace,
             scan: None,
             page: None,
+            scan_at: None,
         }
     }
 
@@ -186,6 +201,7 @@ impl AntiEntropy {
     pub async fn heal_met(&mut self) -> Result<usize> {
         let mut healed = 0;
         for place in self.link.orphans.take(HEALED_AT_ONCE) {
+            looked_at(1);
             healed += usize::from(heal(&self.link, place).await?);
         }
         Ok(healed)
@@ -198,7 +214,14 @@ impl AntiEntropy {
     pub async fn scan_page(&mut self) -> Result<Duration> {
         let mut scan = match self.scan {
             Some(scan) => scan,
-            None => Scan::resumed(self.kept().await?),
+            None => {
+                let (scan, rest) = Scan::resumed(self.kept().await?, now_ms(), self.pace);
+                if !rest.is_zero() {
+                    self.scan = Some(scan);
+                    return Ok(rest);
+                }
+                scan
+            }
         };
         let (first, last) = scan.tokens();
         let state = self.page.clone().unwrap_or_else(PagingState::start);
@@ -216,14 +239,13 @@ impl AntiEntropy {
                 Ok((Link::place_of(channel, message)?, author.is_some()))
             })
             .collect::<Result<Vec<_>>>()?;
-        let after = scan.page(&rows, next.is_some(), self.pace);
+        let after = scan.page(&rows, next.is_some(), now_ms(), self.pace);
         for place in after.heal {
             heal(&self.link, place).await?;
         }
-        metrics::counter!("guildhall_store_orphan_scan_rows_total")
-            .increment(u64::try_from(rows.len()).unwrap_or_default());
-        if let Some(slice) = after.save {
-            self.keep(slice).await?;
+        looked_at(rows.len());
+        if let Some(kept) = after.save {
+            self.keep(kept).await?;
         }
         (self.scan, self.page) = (Some(scan), next);
         Ok(after.pause)
@@ -239,10 +261,10 @@ impl AntiEntropy {
         kept.map(|kept| value::decode_number(&kept)).transpose()
     }
 
-    async fn keep(&self, slice: u32) -> Result<()> {
+    async fn keep(&self, kept: u64) -> Result<()> {
         let values = vec![
             is(CqlValue::Text(CURSOR.to_owned())),
-            blob(value::encode_number(u64::from(slice))),
+            blob(value::encode_number(kept)),
             big(self.link.clock.next().put),
         ];
         let change = Change::new(Statement::PutCursor, (1, 0), values);
@@ -254,10 +276,25 @@ impl AntiEntropy {
 impl Upkeep for AntiEntropy {
     async fn step(&mut self) -> Result<Duration> {
         self.heal_met().await?;
-        let pause = self.scan_page().await?;
+        let now = Instant::now();
+        let mut at = self.scan_at.unwrap_or(now);
+        if at <= now {
+            at = Instant::now() + self.scan_page().await?;
+            self.scan_at = Some(at);
+        }
         // What readers meet meanwhile does not wait for the end of a rest.
+        let pause = at.saturating_duration_since(Instant::now());
         Ok(pause.min(MET_WAIT_MAX))
     }
+}
+
+fn looked_at(rows: usize) {
+    let rows = u64::try_from(rows).unwrap_or_default();
+    metrics::counter!("guildhall_store_upkeep_rows_total").increment(rows);
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(clock::now() / 1_000).unwrap_or_default()
 }
 
 /// Longest time an orphan that a reader met waits for the next step.
@@ -279,7 +316,7 @@ async fn heal(link: &Link, (channel, message): Place) -> Result<bool> {
         values,
     );
     link.write(&[change]).await?;
-    metrics::counter!("guildhall_store_orphans_healed_total").increment(1);
+    metrics::counter!("guildhall_store_upkeep_healed_total").increment(1);
     tracing::warn!(%channel, %message, "a row of a message without author was deleted");
     Ok(true)
 }
@@ -289,6 +326,8 @@ mod tests {
     use super::*;
     use model::Id;
     use proptest::prelude::*;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
 
     const PACE: Pace = Pace {
         rows_per_second: 100,
@@ -314,26 +353,32 @@ mod tests {
     fn rows_without_author_are_healed_and_the_pace_is_kept() {
         let mut scan = Scan { slice: 14 };
         let rows: Vec<_> = (1..=50).map(|n| (place(n), n != 7)).collect();
-        let after = scan.page(&rows, true, PACE);
+        let after = scan.page(&rows, true, NOW_MS, PACE);
         assert_eq!(after.heal, [place(7)]);
         assert_eq!((after.save, scan.slice), (None, 14));
         assert_eq!(after.pause, Duration::from_millis(500));
-        let after = scan.page(&[], false, PACE);
+        let after = scan.page(&[], false, NOW_MS, PACE);
         assert_eq!((after.save, scan.slice), (None, 15));
-        let after = scan.page(&[], false, PACE);
+        let after = scan.page(&[], false, NOW_MS, PACE);
         assert_eq!((after.save, scan.slice), (Some(16), 16));
         scan.slice = SLICES - 1;
-        let after = scan.page(&[], false, PACE);
-        assert_eq!((after.save, scan.slice), (Some(0), 0));
+        let after = scan.page(&[], false, NOW_MS, PACE);
+        assert_eq!((after.save, scan.slice), (Some(NOW_MS + 60_000), 0));
         assert_eq!(after.pause, PACE.rest);
     }
 
     #[test]
-    fn a_kept_slice_is_resumed_and_nonsense_is_not() {
-        assert_eq!(Scan::resumed(Some(77)).slice, 77);
-        for nonsense in [None, Some(u64::from(SLICES)), Some(u64::MAX)] {
-            assert_eq!(Scan::resumed(nonsense).slice, 0);
-        }
+    fn a_kept_slice_is_resumed_and_a_rest_gone_on_with() {
+        let resumed = |kept| Scan::resumed(kept, NOW_MS, PACE);
+        let at = |slice, rest_ms| (Scan { slice }, Duration::from_millis(rest_ms));
+        assert_eq!(resumed(Some(77)), at(77, 0));
+        assert_eq!(resumed(None), at(0, 0));
+        assert_eq!(resumed(Some(NOW_MS + 20_000)), at(0, 20_000));
+        // A rest that is over, a clock that was ahead, and what nobody ever kept.
+        assert_eq!(resumed(Some(NOW_MS - 1)), at(0, 0));
+        assert_eq!(resumed(Some(NOW_MS + 10 * 60_000)), at(0, 60_000));
+        assert_eq!(resumed(Some(u64::from(SLICES))), at(0, 0));
+        assert_eq!(resumed(Some(u64::MAX)), at(0, 60_000));
     }
 
     #[test]
@@ -362,11 +407,11 @@ mod tests {
             for more in pages {
                 for _ in 0..more {
                     let before = scan;
-                    scan.page(&[(place(1), true)], true, PACE);
+                    scan.page(&[(place(1), true)], true, NOW_MS, PACE);
                     prop_assert_eq!(scan, before);
                 }
                 seen.push(scan.slice);
-                scan.page(&[], false, PACE);
+                scan.page(&[], false, NOW_MS, PACE);
             }
             for pair in seen.windows(2) {
                 prop_assert_eq!((pair[0] + 1) % SLICES, pair[1]);

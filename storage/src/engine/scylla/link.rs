@@ -18,12 +18,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::ExecutionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
@@ -36,8 +38,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::anti_entropy::Orphans;
 use super::changes::Change;
 use super::clock::Clock;
+use super::complaints::Complaints;
 use super::failure::Failure;
 use super::schema;
+use super::start;
 use super::statements::{Cell, Prepared, Statement};
 use super::url::Cluster;
 use crate::engine::places::Places;
@@ -83,6 +87,7 @@ pub(super) struct Link {
     /// Rows without author that readers met.
     pub(super) orphans: Orphans,
     places: Places,
+    complaints: Mutex<Complaints>,
 }
 
 impl Link {
@@ -98,7 +103,9 @@ impl Link {
             .schema_agreement_timeout(AGREEMENT_TIME_MAX)
             .schema_agreement_interval(AGREEMENT_EVERY)
             .refresh_metadata_on_auto_schema_agreement(false)
-            .fetch_schema_metadata(false)
+            // What routing needs: where the rows of a keyspace lie.
+            .keyspaces_to_fetch([&cluster.keyspace])
+            .fetch_full_schema_metadata(false)
             .default_execution_profile_handle(writes.clone().into_handle());
         if let Some((name, password)) = &cluster.login {
             builder = builder.user(name, password);
@@ -106,13 +113,13 @@ impl Link {
         if let Some(datacenter) = &cluster.datacenter {
             builder = builder.prefer_datacenter(datacenter.clone());
         }
-        let session = builder.build().await.map_err(|error| {
-            StoreError::Broken(format!(
-                "cannot reach a cluster at {}: {error}",
-                cluster.nodes.join(", ")
-            ))
-        })?;
+        let session = builder.build().await;
+        let session = session.map_err(|error| start::no_session(cluster, &error))?;
         schema::prepare(&session, cluster).await?;
+        // The keyspace may be new; without this its rows are asked for at any node.
+        let known = session.refresh_metadata().await;
+        known.map_err(|error| start::no_session(cluster, &error.into()))?;
+        start::check_settings(&session).await;
         let prepared = Prepared::all(&session, &reads.into_handle(), &writes.into_handle()).await?;
         Ok(Self {
             session,
@@ -120,7 +127,23 @@ impl Link {
             clock: Clock::default(),
             orphans: Orphans::default(),
             places: Places::new(CQL_READS_AT_ONCE, CQL_READS_WAITING),
+            complaints: Mutex::default(),
         })
+    }
+
+    /// What a failed request means; said in the log now and then.
+    fn failed(&self, error: &ExecutionError) -> Failure {
+        let failure = Failure::of(error);
+        if failure.again
+            && let Some(failures) = self.complaints.lock().note(Instant::now())
+        {
+            tracing::warn!(
+                error = failure.text,
+                failures,
+                "the cluster does not do what it is asked"
+            );
+        }
+        failure
     }
 
     /// The rows a read of the port answers with, all pages of them; waits for a place.
@@ -190,7 +213,7 @@ impl Link {
             .session
             .execute_single_page(prepared, values, state)
             .await
-            .map_err(|error| Failure::of(&error).of_read())?;
+            .map_err(|error| self.failed(&error).of_read())?;
         let rows = answer.into_rows_result().map_err(corrupt)?;
         let rows = rows
             .rows::<R>()
@@ -252,7 +275,7 @@ impl Link {
             [only] => {
                 let prepared = self.prepared.get(only.statement);
                 let sent = self.session.execute_unpaged(prepared, &only.values);
-                return sent.await.map(drop).map_err(|error| Failure::of(&error));
+                return sent.await.map(drop).map_err(|error| self.failed(&error));
             }
             [first, rest @ ..] if rest.iter().all(|other| other.same_partition(first)) => {
                 BatchType::Unlogged
@@ -270,7 +293,7 @@ impl Link {
             .batch(&batch, values)
             .await
             .map(drop)
-            .map_err(|error| Failure::of(&error))
+            .map_err(|error| self.failed(&error))
     }
 
     /// A lightweight transaction: `None` when it was applied, otherwise what stood against it, by
@@ -288,7 +311,7 @@ impl Link {
             .session
             .execute_unpaged(prepared, values)
             .await
-            .map_err(|error| Failure::of(&error).of_write(false))?;
+            .map_err(|error| self.failed(&error).of_write(false))?;
         let rows = answer.into_rows_result().map_err(corrupt)?;
         let names: Vec<_> = rows
             .column_specs()

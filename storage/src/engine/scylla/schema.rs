@@ -34,6 +34,7 @@ use scylla::errors::ExecutionError;
 use scylla::statement::Statement;
 
 use super::clock;
+use super::start;
 use super::url::Cluster;
 use crate::error::StoreError;
 use crate::store::Result;
@@ -135,9 +136,7 @@ pub(super) async fn prepare(session: &Session, cluster: &Cluster) -> Result<()> 
     session
         .use_keyspace(keyspace.as_str(), false)
         .await
-        .map_err(|error| {
-            StoreError::Broken(format!("cannot use the keyspace {keyspace}: {error}"))
-        })?;
+        .map_err(|error| start::no_keyspace(cluster, error))?;
     if cluster.create {
         run(session, VERSIONS_TABLE).await?;
     }

@@ -55,14 +55,16 @@ impl Cluster {
         let rest = rest
             .strip_prefix("//")
             .ok_or("\"//\" must follow \"scylla:\"")?;
+        // First of all, and at the last @: whatever is quoted below has no part of a password, not
+        // even of one that should have been encoded.
+        let (login, rest) = match rest.rsplit_once('@') {
+            Some((login, rest)) => (Some(parse_login(login)?), rest),
+            None => (None, rest),
+        };
         let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, keyspace) = rest
+        let (hosts, keyspace) = rest
             .split_once('/')
             .ok_or("a keyspace must follow the hosts: scylla://HOST:PORT/KEYSPACE")?;
-        let (login, hosts) = match authority.rsplit_once('@') {
-            Some((login, hosts)) => (Some(parse_login(login)?), hosts),
-            None => (None, authority),
-        };
         let nodes = hosts
             .split(',')
             .map(parse_node)
@@ -145,6 +147,12 @@ fn parse_login(login: &str) -> Result<(String, String), String> {
         .ok_or("a password must follow the name: USER:PASSWORD@")?;
     if name.is_empty() {
         return Err("the name before the password is empty".to_owned());
+    }
+    if login.contains(['/', '?', '@', '#']) {
+        return Err(
+            "name and password are percent-encoded: %2F for /, %3F for ?, %40 for @, %23 for #"
+                .to_owned(),
+        );
     }
     Ok((decoded(name)?, decoded(password)?))
 }
@@ -237,6 +245,11 @@ mod tests {
             "//user@h:1/k",
             "//:secret@h:1/k",
             "//u:%ff@h:1/k",
+            "//u:sec/ret:secret@h:1/k",
+            "//u:secret?secret=secret@h:1/k",
+            "//u:secret@secret@h:1/k",
+            "//u:secret#@h:1/k",
+            "//u:secret,secret:9/k@",
             "//h:1/k?create",
             "//h:1/k?create=yes",
             "//h:1/k?create=true&create=true",
