@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attachments;
 mod bad_input;
 mod bad_requests;
 mod cli;

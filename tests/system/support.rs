@@ -13,7 +13,7 @@ use guildhall::{Config, RunningNode};
 use tempfile::TempDir;
 
 pub(crate) use gateway::{Gateway, Received};
-pub(crate) use http::Http;
+pub(crate) use http::{Answer, Http};
 pub(crate) use process::Process;
 
 /// Longest wait for anything a healthy node does at once.
