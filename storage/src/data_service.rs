@@ -26,6 +26,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -295,6 +296,24 @@ impl DataService {
         self.store
             .reactors(channel, message, emoji, after, limit)
             .await
+    }
+
+    /// See [`Store::read_state`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        count_read("read_state");
+        self.store.read_state(user, channel).await
+    }
+
+    /// See [`Store::read_states`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        count_read("read_states");
+        self.store.read_states(user, limit).await
     }
 
     /// See [`Store::setting`].

@@ -7,6 +7,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 use parking_lot::Mutex;
@@ -134,6 +135,14 @@ impl Store for Faulty {
 
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {
         self.inner.list_guilds(after, limit).await
+    }
+
+    async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        self.inner.read_state(user, channel).await
+    }
+
+    async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        self.inner.read_states(user, limit).await
     }
 
     async fn guilds_of(&self, user: UserId) -> Result<Vec<GuildId>> {

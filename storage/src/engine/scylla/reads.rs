@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use model::emoji::ReactionEmoji;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::{ChannelId, MessageId, UserId};
 
 use super::changes::{SHARDS, tiny, whole};
@@ -344,6 +345,29 @@ impl Link {
         ]);
         let rows = self.rows::<(i64,)>(Statement::Reactors, values).await?;
         rows.into_iter().map(|(user,)| id(user)).collect()
+    }
+
+    /// See [`crate::Store::read_state`].
+    pub(super) async fn read_state(
+        &self,
+        user: UserId,
+        channel: ChannelId,
+    ) -> Result<Option<ReadState>> {
+        let key = vec![big(int(user)), big(int(channel))];
+        let row = self
+            .row::<(Option<Vec<u8>>, Option<i64>)>(Statement::ReadState, key)
+            .await?;
+        let data = row.and_then(|(data, _)| data);
+        data.map(|data| value::decode(&data)).transpose()
+    }
+
+    /// See [`crate::Store::read_states`].
+    pub(super) async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let values = vec![big(int(user)), whole(rows_max(limit))];
+        all_decoded(self.rows(Statement::ReadStates, values).await?)
     }
 
     /// See [`crate::Store::setting`].
