@@ -1,7 +1,8 @@
 //! The supervision tree of the chat system, on one screen.
 //!
 //! ```text
-//! chat (one for one) ─┬─ presence                   who is there, folded over sessions
+//! chat (one for one) ─┬─ read states                writes what people have read, a while later
+//!                     ├─ presence                   who is there, folded over sessions
 //!                     ├─ guilds (dynamic)           started on demand, one family per guild
 //!                     │    └─ family (rest for one) ─┬─ lane    settles changes in order
 //!                     │                              ├─ relay   hands events to sessions
@@ -11,7 +12,8 @@
 //!                     └─ sessions (dynamic)         one per login, temporary
 //! ```
 //!
-//! The tree starts in this order and stops in reverse: sessions, then guilds, then presence.
+//! The tree starts in this order and stops in reverse: sessions, then guilds,
+//! then presence and read states.
 
 use std::time::Duration;
 
@@ -26,12 +28,13 @@ use crate::error::{ChatError, Result};
 use crate::guild::{self, Guilds};
 use crate::ids::Ids;
 use crate::presence::Presences;
+use crate::read_states::ReadStates;
 use crate::session::Sessions;
 
 /// Name of the supervisor at the top.
 pub const NAME: &str = "chat";
 
-/// Restarts of the three children within [`RESTART_PERIOD`] after which the chat system gives up
+/// Restarts of the four children within [`RESTART_PERIOD`] after which the chat system gives up
 /// and the node must stop.
 pub const RESTARTS_MAX: usize = 10;
 
@@ -51,10 +54,12 @@ pub(crate) async fn start(
     ids: Ids,
 ) -> Result<Chat> {
     let presences = Presences::new(&node);
+    let read_states = ReadStates::new(&node);
     let guilds = Guilds::new(&node);
     let sessions = Sessions::new(&node, &config);
     Supervisor::one_for_one()
         .intensity(RESTARTS_MAX, RESTART_PERIOD)
+        .child(read_states.child_spec(&data))
         .child(presences.child_spec())
         .child(guilds.child_spec())
         .child(sessions.child_spec())
@@ -74,6 +79,7 @@ pub(crate) async fn start(
         guilds,
         sessions,
         presences,
+        read_states,
     }))
 }
 
@@ -100,10 +106,21 @@ pub(crate) async fn drain(chat: &Chat, spread: Duration, deadline: Duration) {
     if tokio::time::timeout_at(end, settled).await.is_err() {
         tracing::warn!("not every guild settled its changes in time");
     }
+    // Before the tree, which may need all the time there is, and after it, when nothing more comes.
+    flush(chat, end).await;
     let left = end.saturating_duration_since(tokio::time::Instant::now());
     if let Some(tree) = SupervisorRef::whereis(chat.node(), NAME)
         && let Err(error) = tree.stop(ExitReason::Shutdown, left).await
     {
         tracing::warn!(%error, "the chat system did not stop in time");
+    }
+    flush(chat, end).await;
+}
+
+/// Writes what people have read.
+async fn flush(chat: &Chat, end: tokio::time::Instant) {
+    let flushed = chat.read_states().flush(chat.data());
+    if tokio::time::timeout_at(end, flushed).await.is_err() {
+        tracing::warn!("not every read state was written in time");
     }
 }
