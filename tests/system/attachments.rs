@@ -127,3 +127,38 @@ async fn a_bucket_that_cannot_be_used_is_said_at_the_start() {
         assert!(said.contains("--blobs") && !said.contains(SECRET), "{said}");
     }
 }
+
+/// Credentials from the environment, and a certificate of an authority that the machine trusts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_over_tls() {
+    let Some(server) = Server::with_tls() else {
+        return;
+    };
+    let place = format!("s3://{}?endpoint={}", s3::BUCKET, server.endpoint());
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", s3::KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let authority = server.authority();
+    let trusted = [("SSL_CERT_FILE", authority.to_str().unwrap())];
+    let variables = [&keys[..], &trusted].concat();
+    let node = Process::dev_in(directory.path(), &["--blobs", &place], &variables);
+    let message = upload(&node, b"over TLS".to_vec()).await.ok("an upload");
+    assert_eq!(read(&link(&message), None).await.1, b"over TLS");
+    drop(node);
+
+    let data = directory.path().to_str().unwrap();
+    let arguments = [
+        "dev",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+        "--blobs",
+        &place,
+    ];
+    let output = Process::run_in(&arguments, &keys);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("invalid peer certificate"), "{said}");
+}

@@ -13,6 +13,7 @@ mod drain;
 mod durability;
 mod guild_crash;
 mod rate_limits;
+mod read_states;
 mod resume;
 mod storm;
 mod twilight;

@@ -22,6 +22,8 @@ pub(crate) struct Server {
     program: String,
     folder: tempfile::TempDir,
     addr: SocketAddr,
+    /// The folder of the certificate, if it speaks TLS.
+    tls: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -37,6 +39,16 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 impl Server {
     /// A server with an empty bucket, or `None` and a line that says so when there is no program.
     pub(crate) fn start() -> Option<Self> {
+        Self::with(None)
+    }
+
+    /// The same over TLS, with the certificate of `GUILDHALL_TEST_S3_TLS`.
+    pub(crate) fn with_tls() -> Option<Self> {
+        Self::with(std::env::var_os("GUILDHALL_TEST_S3_TLS").map(PathBuf::from))
+            .filter(|server| server.tls.is_some())
+    }
+
+    fn with(tls: Option<PathBuf>) -> Option<Self> {
         let Ok(program) = std::env::var(PROGRAM) else {
             static SAID: std::sync::Once = std::sync::Once::new();
             SAID.call_once(|| {
@@ -57,6 +69,7 @@ impl Server {
             program,
             folder,
             addr: free.local_addr().unwrap(),
+            tls,
             child: None,
         };
         drop(free);
@@ -68,7 +81,12 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         self.kill();
         let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if let Some(tls) = &self.tls {
+            command.arg("--cert").arg(tls.join("cert.pem"));
+            command.arg("--key").arg(tls.join("key.pem"));
+        }
+        let child = command
             .args(["--access", KEY_ID, "--secret", SECRET, "--port"])
             .arg(self.addr.to_string())
             .arg("posix")
@@ -97,9 +115,17 @@ impl Server {
         self.folder.path().join("keys")
     }
 
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT`, or `https://localhost:PORT`.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.addr)
+        match self.tls {
+            Some(_) => format!("https://localhost:{}", self.addr.port()),
+            None => format!("http://{}", self.addr),
+        }
+    }
+
+    /// Who signed its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.tls.as_ref().unwrap().join("ca.pem")
     }
 
     /// The files of the bucket.
