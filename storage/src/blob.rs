@@ -10,8 +10,8 @@
 //! A blob is there whole or not at all, and durable when [`BlobStore::put`] returns: a directory
 //! syncs the file and every directory that changed (`object_store`'s `with_fsync`), S3 promises it.
 //! What a crash leaves unfinished is in `.incoming`, which is emptied at the next open; in a bucket
-//! it is multipart uploads that nobody completed, which cost money until the bucket's lifecycle rule
-//! removes them (docs/operating.md says how to set it). Why uploads do not go straight to their
+//! it is multipart uploads that nobody completed: old ones are aborted at the next open, and a
+//! lifecycle rule of the bucket is better (docs/operating.md says how to set it). Why uploads do not go straight to their
 //! place in a directory: `object_store` would put its unfinished file beside it, and a start would
 //! have to look through all directories for those.
 //!
@@ -65,6 +65,8 @@ pub const UPLOAD_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Longest time of one step of an operation: a part, the last step of an upload, the begin of a
 /// read, a delete.
 pub const BLOB_STEP_TIME_MAX: Duration = Duration::from_secs(30);
+/// Age from which on an unfinished upload to a bucket is nobody's any more.
+pub const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most tries of a delete; each repeats what its server was too busy for besides.
 pub const DELETE_TRIES_MAX: usize = 2;
 
@@ -120,6 +122,8 @@ struct Backend {
     /// A directory: blobs are made in [`INCOMING`], under these numbers, and renamed.
     staged: Option<AtomicU64>,
     part_bytes: usize,
+    /// The bucket, if it is one.
+    bucket: Option<s3::S3>,
     /// Bytes there is room for in memory.
     buffers: Arc<Semaphore>,
 }
@@ -159,8 +163,15 @@ impl BlobStore {
             Place::Directory(root) => Self::directory(root).await,
             Place::Memory => Ok(Self::memory()),
             Place::S3(bucket) => {
-                let objects = Arc::new(s3::open(&bucket).await?);
-                Ok(Self::over(objects, bucket.prefix, None, s3::PART_BYTES))
+                let opened = s3::open(&bucket).await?;
+                let objects: Arc<dyn ObjectStore> = opened.objects.clone();
+                let store = Self(Arc::new(Backend {
+                    prefix: bucket.prefix,
+                    bucket: Some(opened),
+                    ..Backend::over(objects, s3::PART_BYTES)
+                }));
+                store.abort_unfinished_behind();
+                Ok(store)
             }
         }
     }
@@ -174,34 +185,42 @@ impl BlobStore {
         let made = prepare(&root).await;
         made.map_err(|error| BlobError::Failed(format!("{}: {error}", root.display())))?;
         let objects = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        let staged = Some(AtomicU64::new(0));
-        Ok(Self::over(
-            Arc::new(objects),
-            String::new(),
-            staged,
-            FILE_PART_BYTES,
-        ))
+        Ok(Self(Arc::new(Backend {
+            staged: Some(AtomicU64::new(0)),
+            ..Backend::over(Arc::new(objects), FILE_PART_BYTES)
+        })))
     }
 
     /// A store in memory, gone with the last clone: for tests and demos.
     pub fn memory() -> Self {
         let objects = Arc::new(InMemory::new());
-        Self::over(objects, String::new(), None, FILE_PART_BYTES)
+        Self(Arc::new(Backend::over(objects, FILE_PART_BYTES)))
     }
 
-    fn over(
-        objects: Arc<dyn ObjectStore>,
-        prefix: String,
-        staged: Option<AtomicU64>,
-        part_bytes: usize,
-    ) -> Self {
-        Self(Arc::new(Backend {
-            objects,
-            prefix,
-            staged,
-            part_bytes,
-            buffers: Arc::new(Semaphore::new(UPLOADS_BYTES_MAX)),
-        }))
+    /// Aborts the uploads to a bucket that began more than `age` ago and were not completed, at most a
+    /// page of them; answers how many. Elsewhere there are none.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`]: the bucket may not be asked for them, or not now; those that are left
+    /// are seen by nobody and cost storage.
+    pub async fn abort_unfinished(&self, age: Duration) -> Result<usize> {
+        match &self.0.bucket {
+            Some(bucket) => bucket.abort_unfinished(age).await,
+            None => Ok(0),
+        }
+    }
+
+    fn abort_unfinished_behind(&self) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            match store.abort_unfinished(UNFINISHED_AGE).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "old unfinished uploads were aborted"),
+                Err(error) => {
+                    tracing::warn!(%error, "old unfinished uploads stay; a lifecycle rule of the bucket can remove them");
+                }
+            }
+        });
     }
 
     /// Stores `content` under `key`, over what was there, and answers its length in bytes. It is
@@ -322,6 +341,17 @@ impl BlobStore {
 }
 
 impl Backend {
+    fn over(objects: Arc<dyn ObjectStore>, part_bytes: usize) -> Self {
+        Self {
+            objects,
+            prefix: String::new(),
+            staged: None,
+            part_bytes,
+            bucket: None,
+            buffers: Arc::new(Semaphore::new(UPLOADS_BYTES_MAX)),
+        }
+    }
+
     fn place(&self, key: &str) -> Result<Path> {
         key::check(key)?;
         Ok(if self.prefix.is_empty() {

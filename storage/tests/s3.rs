@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use storage::blob::{BlobError, BlobStore};
+use storage::blob::{BlobError, BlobStore, UNFINISHED_AGE};
 
 #[path = "support/s3.rs"]
 mod s3;
@@ -80,6 +80,37 @@ async fn a_server_killed_in_the_middle_of_an_upload() {
     let again = Bytes::from_static(b"again");
     store.put_bytes("new", again.clone(), 9).await.unwrap();
     assert_eq!(store.get("new").await.unwrap().read().await.unwrap(), again);
+}
+
+/// What a node that was killed left: aborted when it is old, and when it is ours.
+#[tokio::test]
+async fn uploads_that_nobody_completes_are_aborted() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = BlobStore::open(&server.place("ours/a")).await.unwrap();
+    let other = BlobStore::open(&server.place("others")).await.unwrap();
+    let six = || {
+        let pieces = stream::iter(vec![Bytes::from(vec![7; MIB]); 6]);
+        pieces.map(io::Result::Ok).chain(stream::pending())
+    };
+    for (store, key) in [(&store, "1/2/a"), (&other, "1/2/b")] {
+        let mut put = Box::pin(store.put(key, six(), u64::MAX));
+        let begun = server.unfinished();
+        while server.unfinished() == begun {
+            let step = std::time::Duration::from_millis(20);
+            assert!(tokio::time::timeout(step, &mut put).await.is_err());
+        }
+        // As if the node were killed: nothing is aborted.
+        std::mem::forget(put);
+    }
+    assert_eq!(store.abort_unfinished(UNFINISHED_AGE).await.unwrap(), 0);
+    assert_eq!(server.unfinished(), 2, "they are young");
+    assert_eq!(store.abort_unfinished(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(server.unfinished(), 1, "the other is not ours");
+    assert_eq!(store.abort_unfinished(Duration::ZERO).await.unwrap(), 0);
+    let memory = BlobStore::memory();
+    assert_eq!(memory.abort_unfinished(Duration::ZERO).await.unwrap(), 0);
 }
 
 #[tokio::test]

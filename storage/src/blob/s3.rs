@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,8 @@ use object_store::{BackoffConfig, ObjectStoreExt as _, RetryConfig};
 
 use super::place::{Bucket, Credentials};
 use super::{BlobError, Result, in_time};
+
+mod unfinished;
 
 /// Bytes of a part of an upload; S3 takes no smaller one but as the last.
 pub(super) const PART_BYTES: usize = 5 * 1_024 * 1_024;
@@ -61,26 +64,42 @@ const VARIABLES: [&str; 12] = [
 /// How many of [`VARIABLES`] are no credentials.
 const PLACES: usize = 4;
 
+/// An open bucket.
+#[derive(Debug)]
+pub(super) struct S3 {
+    pub(super) objects: Arc<AmazonS3>,
+    /// For what `object_store` does not ask.
+    client: object_store_http::Client,
+    prefix: String,
+}
+
 /// Opens a bucket: it is there, and blobs can be written to it.
 ///
 /// # Errors
 /// [`BlobError::BadPlace`] for credentials that are missing or unreadable, [`BlobError::Failed`]
 /// when the server is not there or refuses.
-pub(super) async fn open(bucket: &Bucket) -> Result<AmazonS3> {
+pub(super) async fn open(bucket: &Bucket) -> Result<S3> {
     let environment = VARIABLES
         .into_iter()
         .filter_map(|name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?)))
         .collect();
-    let objects = build(bucket, &environment).await?;
+    let (objects, client) = build(bucket, &environment).await?;
     let mark = match &*bucket.prefix {
         "" => Key::from(MARK),
         prefix => Key::from(format!("{prefix}/{MARK}")),
     };
     in_time(objects.put(&mark, "blobs of Guildhall\n".into())).await?;
-    Ok(objects)
+    Ok(S3 {
+        objects: Arc::new(objects),
+        client,
+        prefix: bucket.prefix.clone(),
+    })
 }
 
-async fn build(bucket: &Bucket, environment: &BTreeMap<&str, String>) -> Result<AmazonS3> {
+async fn build(
+    bucket: &Bucket,
+    environment: &BTreeMap<&str, String>,
+) -> Result<(AmazonS3, object_store_http::Client)> {
     let (places, secrets) = VARIABLES.split_at(PLACES);
     let mut builder = set(AmazonS3Builder::new(), places, environment)?;
     builder = match &bucket.credentials {
@@ -131,6 +150,7 @@ async fn build(bucket: &Bucket, environment: &BTreeMap<&str, String>) -> Result<
         builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let client = client(plain)?;
     let built = builder
         .with_bucket_name(&bucket.name)
         .with_allow_http(plain)
@@ -144,9 +164,9 @@ async fn build(bucket: &Bucket, environment: &BTreeMap<&str, String>) -> Result<
             max_retries: S3_RETRIES_MAX,
             retry_timeout: S3_RETRY_TIME_MAX,
         })
-        .with_http_connector(Http { plain })
+        .with_http_connector(Http(client.clone()))
         .build();
-    Ok(built?)
+    Ok((built?, client))
 }
 
 fn set(
@@ -200,33 +220,31 @@ fn read(text: &str, profile: &str, file: &Path) -> Result<[Option<String>; 3]> {
     Ok(found)
 }
 
-/// Makes the HTTP client.
-#[derive(Debug)]
-struct Http {
-    /// The server is reached without TLS: a machine without root certificates is no fault then.
-    plain: bool,
+/// The HTTP client. `plain`: the server is reached without TLS, and a machine without root
+/// certificates is no fault.
+fn client(plain: bool) -> Result<object_store_http::Client> {
+    // One provider for all TLS of the process; another part may have named it before.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut client = object_store_http::Client::builder()
+        .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(S3_CONNECT_TIME_MAX)
+        .read_timeout(S3_SILENCE_TIME_MAX)
+        .pool_max_idle_per_host(S3_IDLE_CONNECTIONS_MAX)
+        .https_only(!plain);
+    if plain {
+        client = client.tls_certs_only([]);
+    }
+    let built = client.build();
+    built.map_err(|error| BlobError::Failed(format!("no HTTP client: {error}")))
 }
+
+/// Gives `object_store` the client.
+#[derive(Debug)]
+struct Http(object_store_http::Client);
 
 impl HttpConnector for Http {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        // One provider for all TLS of the process; another part may have named it before.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut client = object_store_http::Client::builder()
-            .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(S3_CONNECT_TIME_MAX)
-            .read_timeout(S3_SILENCE_TIME_MAX)
-            .pool_max_idle_per_host(S3_IDLE_CONNECTIONS_MAX)
-            .https_only(!self.plain);
-        if self.plain {
-            client = client.tls_certs_only([]);
-        }
-        let client = client
-            .build()
-            .map_err(|error| object_store::Error::Generic {
-                store: "S3",
-                source: error.into(),
-            })?;
-        Ok(HttpClient::new(Counted(client)))
+        Ok(HttpClient::new(Counted(self.0.clone())))
     }
 }
 
@@ -308,7 +326,7 @@ mod tests {
             ..Bucket::default()
         };
         let built = build(&bucket, &environment).await.unwrap();
-        let text = format!("{built:?} {built}");
+        let text = format!("{:?} {}", built.0, built.0);
         assert!(
             !text.contains("s3cret") && !text.contains("t0ken"),
             "{text}"
