@@ -60,6 +60,10 @@ struct Dev {
         hide_env_values = true
     )]
     storage: Option<String>,
+    /// Place for attachments: DIR, `memory:` or `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME]` with
+    /// the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; by default below --data.
+    #[arg(long, value_name = "URL")]
+    blobs: Option<String>,
     /// Print only shell lines (API_BASE=…, TOKEN_A=…) once connections are accepted.
     #[arg(long)]
     print_env: bool,
@@ -103,6 +107,9 @@ struct Serve {
     /// in GUILDHALL_STORAGE.
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
+    /// Place for attachments, over what the file says, as for `dev`.
+    #[arg(long, value_name = "URL")]
+    blobs: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +231,7 @@ async fn run_dev(dev: Dev) -> anyhow::Result<()> {
         listen: dev.listen,
         data: dev.data.clone(),
         storage: dev.storage,
+        blobs: dev.blobs,
         rate_limits: dev.rate_limits == Switch::On,
         ..Config::default()
     };
@@ -293,6 +301,9 @@ async fn run_serve(serve: Serve) -> anyhow::Result<()> {
     let mut config = Config::load(serve.config.as_deref())?;
     if serve.storage.is_some() {
         config.storage = serve.storage;
+    }
+    if serve.blobs.is_some() {
+        config.blobs = serve.blobs;
     }
     telemetry::start_logging(&config.log, config.log_format)?;
     let stops = Stops::listen()?;

@@ -28,8 +28,8 @@ pub struct Config {
     /// Storage engine: `fjall:DIR`, `memory:`, or a cluster:
     /// `scylla://[user:password@]host:port[,…]/keyspace`.
     pub storage: Option<String>,
-    /// Directory of attachments.
-    pub blobs: Option<PathBuf>,
+    /// Where attachments are: `DIR`, `file:DIR`, `memory:` or `s3://BUCKET[/PREFIX][?…]`.
+    pub blobs: Option<String>,
     /// Path of the admin socket; only the owner of the process can use it.
     pub admin_socket: Option<PathBuf>,
     /// Whether HTTP and gateway rate limits apply. Turn off for load tests only.
@@ -215,11 +215,11 @@ impl Config {
             .unwrap_or_else(|| format!("fjall:{}", self.data.join("store").display()))
     }
 
-    /// Directory of attachments.
-    pub fn blobs_dir(&self) -> PathBuf {
+    /// Where attachments are; never with a secret in it.
+    pub fn blobs_place(&self) -> String {
         self.blobs
             .clone()
-            .unwrap_or_else(|| self.data.join("blobs"))
+            .unwrap_or_else(|| format!("file:{}", self.data.join("blobs").display()))
     }
 
     /// Path of the admin socket.
@@ -292,6 +292,7 @@ mod tests {
             ("resumes_burst = -1", "resumes_burst"),
             ("public_url = \"localhost\"", "public_url"),
             ("log_format = \"xml\"", "log_format"),
+            ("blobs = 7", "blobs"),
         ] {
             let (_dir, path) = written(text);
             let error = Config::load(Some(&path)).unwrap_err().to_string();

@@ -102,12 +102,10 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     } else {
         DataService::new(store)
     };
-    let blobs = BlobStore::open(config.blobs_dir()).await.with_context(|| {
-        format!(
-            "cannot open the blob directory {}",
-            config.blobs_dir().display()
-        )
-    })?;
+    // The place itself is not named: what an operator mistook for one may hold a secret.
+    let blobs = BlobStore::open(&config.blobs_place())
+        .await
+        .context("cannot open the place for attachments (the key blobs, or --blobs)")?;
 
     let actors = otp::Node::new(format!("guildhall@{addr}"));
     let chat_config = ChatConfig {

@@ -108,13 +108,14 @@ const OURS: [&str; 7] = [
 ];
 
 /// Libraries that only one package may name; the root is `""`.
-const OWNERS: [(&str, &str); 12] = [
+const OWNERS: [(&str, &str); 13] = [
     ("syn", "actors/otp-macros"),
     ("quote", "actors/otp-macros"),
     ("proc-macro2", "actors/otp-macros"),
     ("ractor", "actors/otp"),
     ("fjall", "storage"),
     ("scylla", "storage"),
+    ("object_store", "storage"),
     ("axum", "gateway"),
     ("hyper", "gateway"),
     ("multer", "gateway"),

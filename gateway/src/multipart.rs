@@ -1,7 +1,7 @@
 //! Uploads: `multipart/form-data` with `payload_json` and `files[n]` (Discord docs, Reference,
 //! "Uploading Files").
 //!
-//! Files go to the blob store while they arrive; none is held in memory. What a message does not
+//! Files go to the blob store while they arrive; no more of one than a part is in memory. What a message does not
 //! keep in the end is removed again, also when the client goes away half-way.
 
 use std::io;
@@ -222,6 +222,7 @@ async fn store(
         Ok(size) => size,
         Err(FileError::TooLarge) => return Err(ApiError::too_large()),
         Err(FileError::Interrupted) => return Err(failed.unwrap_or_else(broken_off)),
+        Err(FileError::Busy) => return Err(ApiError::plain(StatusCode::SERVICE_UNAVAILABLE)),
         Err(error) => {
             tracing::error!(%error, "a file could not be stored");
             return Err(ApiError::plain(StatusCode::SERVICE_UNAVAILABLE));

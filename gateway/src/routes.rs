@@ -25,6 +25,7 @@ pub(crate) mod permissions;
 pub(crate) mod messages;
 pub(crate) mod reactions;
 pub(crate) mod pins;
+pub(crate) mod read_states;
 pub(crate) mod files;
 pub(crate) mod health;
 
@@ -46,6 +47,7 @@ pub(crate) fn api() -> Router<Context> {
         .merge(messages::routes())
         .merge(reactions::routes())
         .merge(pins::routes())
+        .merge(read_states::routes())
 }
 
 /// JSON with exactly the `Content-Type` that clients compare with.

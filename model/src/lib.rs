@@ -30,6 +30,7 @@ pub mod attachment;
 pub mod message;
 pub mod reaction;
 pub mod mentions;
+pub mod read_state;
 
 pub mod presence;
 pub mod intents;

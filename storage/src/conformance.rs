@@ -3,7 +3,7 @@
 //! ```text
 //!  storage/tests/engines.rs ── engine_conformance!(name, engine) ─▶ one #[tokio::test] per case
 //!                                                                   │
-//!        accounts · guilds · messages · reactions · pins · batches · restart
+//!        accounts · guilds · messages · reactions · pins · read_states · batches · restart
 //! ```
 //!
 //! A case opens the engine it is given, writes through the port alone, and asserts; it panics when
@@ -32,6 +32,7 @@ pub mod guilds;
 pub mod messages;
 pub mod reactions;
 pub mod pins;
+pub mod read_states;
 pub mod batches;
 pub mod restart;
 pub mod faulty;
@@ -56,6 +57,7 @@ macro_rules! engine_conformance {
             messages: paging, by_id, around, across_buckets, last_message_ids, patches, replaced, large_values, purge, put_while_purged, purge_list, lost_files;
             reactions: counting, order, paging_reactors, clearing, several_at_once, need_their_message;
             pins: order_and_count, follow_their_message;
+            read_states: merged_in_any_order, listed, deleted;
             batches: all_or_nothing, within_a_batch, in_order, settings, many_at_once, close_refuses;
             restart: everything_is_still_there;
         }

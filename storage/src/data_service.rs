@@ -38,6 +38,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -437,6 +438,24 @@ impl DataService {
             limit,
         };
         Ok(Arc::unwrap_or_clone(self.read(reactors).await?))
+    }
+
+    /// See [`Store::read_state`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        let read = self.store.read_state(user, channel);
+        self.pass("read_state", read).await
+    }
+
+    /// See [`Store::read_states`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        let read = self.store.read_states(user, limit);
+        self.pass("read_states", read).await
     }
 
     /// See [`Store::setting`].

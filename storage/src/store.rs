@@ -13,6 +13,7 @@ use model::guild::Guild;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
+use model::read_state::ReadState;
 use model::role::Role;
 use model::user::Account;
 use model::{AttachmentId, ChannelId, GuildId, MessageId, RoleId, UserId};
@@ -80,6 +81,11 @@ pub enum Write {
     /// A changed account; its name must not change here ([`StoreError::Conflict`]), and it must be
     /// there ([`StoreError::NotFound`]); either fails the whole batch.
     PutAccount(Box<Account>),
+    /// How far a user has read a channel, merged with what is there ([`ReadState::merge`]): of several
+    /// such writes the order does not matter, and one that is repeated changes nothing.
+    PutReadState(Box<ReadState>),
+    /// A user's read state of a channel is gone; one that is not there is no error.
+    DeleteReadState(UserId, ChannelId),
     /// A small named value (secrets of the installation, the demo's ids).
     PutSetting(String, Vec<u8>),
 }
@@ -387,6 +393,11 @@ pub trait Store: Send + Sync + 'static {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<UserId>>;
+
+    /// A user's read state of a channel.
+    async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>>;
+    /// A user's read states in the order of channel ids, at most `limit`.
+    async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>>;
 
     /// A value stored with [`Write::PutSetting`].
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>>;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::channel::Channel;
+use model::read_state::ReadState;
 use model::{Id, MessageId};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -247,20 +248,46 @@ async fn other_versions_are_refused() {
     drop(engine::open(&never).await.unwrap());
     let raw = raw(&keyspace).await;
     raw.query_unpaged(
-        "INSERT INTO schema_versions (shard, version, applied_us) VALUES (0, 2, 0)",
+        "INSERT INTO schema_versions (shard, version, applied_us) VALUES (0, 99, 0)",
         (),
     )
     .await
     .unwrap();
     assert!(matches!(
         engine::open(keyspace.url()).await.map(drop),
-        Err(StoreError::Broken(text)) if text.contains("version 2")
+        Err(StoreError::Broken(text)) if text.contains("version 99")
     ));
     let nobody = "scylla://127.0.0.1:1/keyspace";
     assert!(matches!(
         engine::open(nobody).await.map(drop),
         Err(StoreError::Broken(text)) if text.contains("127.0.0.1:1")
     ));
+}
+
+/// A keyspace of the first version gets what came later, and keeps what it has.
+#[tokio::test]
+async fn an_older_version_is_migrated() {
+    let Some(keyspace) = Keyspace::new() else {
+        return;
+    };
+    let store = open(&keyspace).await;
+    store.commit(vec![put(message_id(1, 1))]).await.unwrap();
+    drop(store);
+    let raw = raw(&keyspace).await;
+    for statement in [
+        "DROP TABLE read_states",
+        "DELETE FROM schema_versions WHERE shard = 0 AND version = 2",
+    ] {
+        raw.query_unpaged(statement, ()).await.unwrap();
+    }
+    let store = open(&keyspace).await;
+    let mut state = ReadState::new(ADA, CHANNEL);
+    state.read(message_id(1, 1));
+    let write = Write::PutReadState(Box::new(state.clone()));
+    store.commit(vec![write]).await.unwrap();
+    assert_eq!(store.read_states(ADA, 9).await.unwrap(), [state]);
+    let kept = store.message(CHANNEL, message_id(1, 1)).await.unwrap();
+    assert_eq!(kept, Some(record(message_id(1, 1))));
 }
 
 /// A batch that no server takes is refused and changes nothing; its neighbours are not touched.

@@ -10,6 +10,7 @@ use model::emoji::ReactionEmoji;
 use model::guild::Guild;
 use model::member::MemberRecord;
 use model::reaction::ReactionRecord;
+use model::read_state::ReadState;
 use model::role::Role;
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
 use proptest::prelude::*;
@@ -159,6 +160,16 @@ fn write() -> impl Strategy<Value = Write> {
         2 => (guild(), user()).prop_map(|(guild_id, user_id)| Write::PutBan(BanRecord { guild_id, user_id, reason: None })),
         1 => (guild(), user()).prop_map(|(guild, user)| Write::DeleteBan(guild, user)),
         1 => (user(), 0_u8..3, any::<bool>()).prop_map(|(user, name, bot)| Write::PutAccount(Box::new(account(user, &format!("name{name}"), bot)))),
+        3 => (user(), channel(), 0_u8..3, 1_u64..20).prop_map(|(user, channel, what, id)| {
+            let mut state = ReadState::new(user, channel);
+            match what {
+                0 => drop(state.read(Id::new(id))),
+                1 => drop(state.mention(Id::new(id))),
+                _ => state.set(Id::new(id), 1, id),
+            }
+            Write::PutReadState(Box::new(state))
+        }),
+        1 => (user(), channel()).prop_map(|(user, channel)| Write::DeleteReadState(user, channel)),
         1 => ("[ab]{0,2}", proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(name, value)| Write::PutSetting(name, value)),
     ]
 }
@@ -215,6 +226,8 @@ async fn everything(store: &dyn Store) -> Vec<String> {
     }
     for user in USERS.map(UserId::new) {
         ask!(guilds_of(user));
+        ask!(read_states(user, 2));
+        ask!(read_states(user, 99));
         ask!(account(user));
     }
     for guild in GUILDS.map(GuildId::new) {

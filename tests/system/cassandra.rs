@@ -379,7 +379,7 @@ fn refused(url: &str, advice: &str) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data];
-    let output = Process::run_with(&arguments, &[("GUILDHALL_STORAGE", url)]);
+    let output = Process::run_in(&arguments, &[("GUILDHALL_STORAGE", url)]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(advice), "{said}");

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attachments;
 mod bad_input;
 mod bad_requests;
 mod cassandra;
@@ -13,6 +14,7 @@ mod drain;
 mod durability;
 mod guild_crash;
 mod rate_limits;
+mod read_states;
 mod resume;
 mod storm;
 mod twilight;

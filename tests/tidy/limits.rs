@@ -64,7 +64,7 @@ fn is_name(word: &str) -> bool {
 
 /// Whether the guide means a constant by this word.
 fn is_limit(word: &str) -> bool {
-    let variable = ["GUILDHALL_", "RUST_"]
+    let variable = ["GUILDHALL_", "RUST_", "AWS_", "SSL_"]
         .iter()
         .any(|prefix| word.starts_with(prefix));
     word.contains('_') && is_name(word) && !variable

@@ -16,6 +16,7 @@ use crate::error::{ChatError, Missing, Result};
 use crate::guild::Guilds;
 use crate::ids::Ids;
 use crate::presence::Presences;
+use crate::read_states::ReadStates;
 use crate::session::Sessions;
 use crate::supervisor;
 
@@ -80,6 +81,7 @@ struct Inner {
     guilds: Guilds,
     sessions: Sessions,
     presences: Presences,
+    read_states: ReadStates,
     users: DashMap<UserId, Arc<User>>,
     channel_guilds: DashMap<ChannelId, GuildId>,
     /// How often the running job of [`crate::files::clean`] was asked for; 0: none runs.
@@ -131,6 +133,7 @@ impl Chat {
                 guilds: parts.guilds,
                 sessions: parts.sessions,
                 presences: parts.presences,
+                read_states: parts.read_states,
                 users: DashMap::new(),
                 channel_guilds: DashMap::new(),
                 cleaning: AtomicUsize::new(0),
@@ -201,6 +204,11 @@ impl Chat {
     /// Who is there.
     pub(crate) fn presences(&self) -> &Presences {
         &self.inner.presences
+    }
+
+    /// How far people have read.
+    pub(crate) fn read_states(&self) -> &ReadStates {
+        &self.inner.read_states
     }
 
     /// The guild a channel belongs to.
@@ -285,6 +293,7 @@ pub(crate) struct Parts {
     pub(crate) guilds: Guilds,
     pub(crate) sessions: Sessions,
     pub(crate) presences: Presences,
+    pub(crate) read_states: ReadStates,
 }
 
 /// Turns a failed call to a process into what a caller can act on.

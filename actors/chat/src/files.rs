@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use model::limits::FILE_BYTES_MAX;
 use model::{AttachmentId, ChannelId};
+pub use storage::blob::Part;
 use storage::blob::{Blob, BlobError, safe_file_name};
 use storage::store::Write;
 
@@ -27,12 +29,12 @@ pub struct FilePlace {
     pub name: String,
 }
 
-/// A file that can be read.
+/// A file, or a part of one, that can be read.
 #[derive(Debug)]
 pub struct File(Blob);
 
 impl File {
-    /// Its length in bytes.
+    /// Length of the whole file in bytes.
     pub fn len(&self) -> u64 {
         self.0.len
     }
@@ -42,16 +44,14 @@ impl File {
         self.len() == 0
     }
 
-    /// `len` bytes from byte `from` on, piece by piece; fewer where it ends.
-    ///
-    /// # Errors
-    /// [`FileError::Failed`].
-    pub async fn part(
-        self,
-        from: u64,
-        len: u64,
-    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static, FileError> {
-        Ok(self.0.into_part(from, len).await?)
+    /// The bytes that [`File::into_stream`] has.
+    pub fn range(&self) -> Range<u64> {
+        self.0.range.clone()
+    }
+
+    /// The bytes, piece by piece; an error means that what is missing cannot be had now.
+    pub fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        self.0.into_stream()
     }
 }
 
@@ -67,6 +67,12 @@ pub enum FileError {
     /// There is no such file.
     #[error("no such file")]
     NotFound,
+    /// The file, of this many bytes, has none in the part asked for.
+    #[error("the file ends at byte {0}")]
+    OutOfRange(u64),
+    /// Too many files are on their way. Nothing was stored; send it again later.
+    #[error("too many files at once")]
+    Busy,
     /// The blob store failed. A file being stored is not there.
     #[error("files are not available: {0}")]
     Failed(String),
@@ -78,7 +84,9 @@ impl From<BlobError> for FileError {
             BlobError::TooLarge(_) => Self::TooLarge,
             BlobError::Interrupted(_) => Self::Interrupted,
             BlobError::NotFound | BlobError::InvalidKey(_) => Self::NotFound,
-            BlobError::Io(error) => Self::Failed(error.to_string()),
+            BlobError::OutOfRange(len) => Self::OutOfRange(len),
+            BlobError::Busy => Self::Busy,
+            BlobError::Failed(_) | BlobError::BadPlace(_) => Self::Failed(error.to_string()),
         }
     }
 }
@@ -126,12 +134,16 @@ where
         .await?)
 }
 
-/// Opens a file.
+/// Opens a file, or a part of it.
 ///
 /// # Errors
-/// [`FileError::NotFound`], [`FileError::Failed`].
-pub async fn get(chat: &Chat, place: &FilePlace) -> Result<File, FileError> {
-    Ok(File(chat.blobs().get(&place.key()).await?))
+/// [`FileError::NotFound`], [`FileError::OutOfRange`], [`FileError::Failed`].
+pub async fn get(chat: &Chat, place: &FilePlace, part: Option<Part>) -> Result<File, FileError> {
+    let found = match part {
+        Some(part) => chat.blobs().get_part(&place.key(), part).await,
+        None => chat.blobs().get(&place.key()).await,
+    };
+    Ok(File(found?))
 }
 
 /// Removes a file; one that is not there is no error. A failure leaves the file and is logged:
@@ -196,7 +208,7 @@ async fn clean_step(chat: &Chat) -> bool {
     for file in files {
         let place = FilePlace::new(file.channel_id, file.attachment_id, &file.filename);
         match chat.blobs().delete(&place.key()).await {
-            Ok(_) => {
+            Ok(()) => {
                 deleted += 1;
                 let of_channel = gone.entry(file.channel_id).or_default();
                 of_channel.push(file.attachment_id);

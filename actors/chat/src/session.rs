@@ -10,7 +10,7 @@
 //!   because what it owes its client is gone with it.
 //! * However it ends, its connection is closed with op 9, `d: false` (unless the client left or was
 //!   told something else), its guilds and presence forget it, and its place is free again.
-//! * It calls the data service once, when it begins; guilds are asked by a task of its own, so that
+//! * It calls the data service when it begins only; guilds are asked by a task of its own, so that
 //!   it always answers at once.
 //! * It watches the relays of its guilds: when one dies, events may be lost, so the session ends
 //!   honestly. Without a connection it waits for RESUME for `ChatConfig::resume_window`.
@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::counter;
+use model::event::Encoded;
 use model::intents::Intents;
 use model::presence::Presence;
 use model::{GuildId, UserId};
@@ -73,6 +74,24 @@ pub const SUBSCRIBES_AT_ONCE: usize = 8;
 pub(crate) async fn joined(chat: &Chat, user: UserId, guild: GuildId) {
     for session in chat.sessions().of(user) {
         session.cast(Message::Join(guild));
+    }
+}
+
+/// An event for all sessions of a user on this node, those that wait for RESUME too.
+pub(crate) fn tell_user(
+    chat: &Chat,
+    user: UserId,
+    name: &'static str,
+    intents: Intents,
+    data: &serde_json::Value,
+) {
+    let sessions = chat.sessions().of(user);
+    if sessions.is_empty() {
+        return;
+    }
+    let event = ready::own(name, intents, data);
+    for session in sessions {
+        session.cast(Message::Tell(Arc::clone(&event)));
     }
 }
 
@@ -157,6 +176,8 @@ pub enum Message {
     },
     /// A guild that could not be told of the client's interest is told again.
     Remind(GuildId),
+    /// An event for the user.
+    Tell(Arc<Encoded>),
     /// The user joined a guild.
     Join(GuildId),
     /// A guild that could not be reached is tried again.
@@ -312,6 +333,7 @@ impl GenServer for Session {
                     self.set_presence(presence, ctx);
                 }
             }
+            Message::Tell(event) => drop(self.outbox.append(&event)),
             Message::Join(guild) => {
                 if self.who.has_guild(guild) {
                     let then = self.guilds.rejoined(guild);
@@ -373,12 +395,18 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<u64> {
         let mut guilds = self.chat.data().guilds_of(self.user()).await?;
+        let read_states = if self.who.bot {
+            None
+        } else {
+            let (chat, user) = (&self.chat, self.user());
+            Some(chat.read_states().of(chat.data(), user).await?)
+        };
         let Some(mut login) = self.login.take() else {
             return Err(ChatError::Internal("a session begins once".into()));
         };
         guilds.retain(|guild| self.who.has_guild(*guild));
         self.cancel_window(ctx);
-        let ready = ready::ready(&login, &self.id, &guilds);
+        let ready = ready::ready(&login, &self.id, &guilds, read_states.as_deref());
         let generation = self.outbox.attach(transport, 0, &ready).map_err(|error| {
             ChatError::Internal(format!("a new session cannot be refused: {error}"))
         })?;

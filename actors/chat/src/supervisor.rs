@@ -1,7 +1,8 @@
 //! The supervision tree of the chat system, on one screen.
 //!
 //! ```text
-//! chat (one for one) ─┬─ presence                   who is there, folded over sessions
+//! chat (one for one) ─┬─ read states                writes what people have read, a while later
+//!                     ├─ presence                   who is there, folded over sessions
 //!                     ├─ guilds (dynamic)           started on demand, one family per guild
 //!                     │    └─ family (rest for one) ─┬─ lane    settles changes in order
 //!                     │                              ├─ relay   hands events to sessions
@@ -12,7 +13,8 @@
 //!                     └─ upkeep                     the store's work in the background, if it has any
 //! ```
 //!
-//! The tree starts in this order and stops in reverse: upkeep, sessions, guilds, presence.
+//! The tree starts in this order and stops in reverse: upkeep, sessions, guilds, then presence and
+//! read states.
 
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use crate::error::{ChatError, Result};
 use crate::guild::{self, Guilds};
 use crate::ids::Ids;
 use crate::presence::Presences;
+use crate::read_states::ReadStates;
 use crate::session::Sessions;
 use crate::upkeep;
 
@@ -53,10 +56,12 @@ pub(crate) async fn start(
     ids: Ids,
 ) -> Result<Chat> {
     let presences = Presences::new(&node);
+    let read_states = ReadStates::new(&node);
     let guilds = Guilds::new(&node);
     let sessions = Sessions::new(&node, &config);
     let mut tree = Supervisor::one_for_one()
         .intensity(RESTARTS_MAX, RESTART_PERIOD)
+        .child(read_states.child_spec(&data))
         .child(presences.child_spec())
         .child(guilds.child_spec())
         .child(sessions.child_spec());
@@ -79,6 +84,7 @@ pub(crate) async fn start(
         guilds,
         sessions,
         presences,
+        read_states,
     }))
 }
 
@@ -105,10 +111,21 @@ pub(crate) async fn drain(chat: &Chat, spread: Duration, deadline: Duration) {
     if tokio::time::timeout_at(end, settled).await.is_err() {
         tracing::warn!("not every guild settled its changes in time");
     }
+    // Before the tree, which may need all the time there is, and after it, when nothing more comes.
+    flush(chat, end).await;
     let left = end.saturating_duration_since(tokio::time::Instant::now());
     if let Some(tree) = SupervisorRef::whereis(chat.node(), NAME)
         && let Err(error) = tree.stop(ExitReason::Shutdown, left).await
     {
         tracing::warn!(%error, "the chat system did not stop in time");
+    }
+    flush(chat, end).await;
+}
+
+/// Writes what people have read.
+async fn flush(chat: &Chat, end: tokio::time::Instant) {
+    let flushed = chat.read_states().flush(chat.data());
+    if tokio::time::timeout_at(end, flushed).await.is_err() {
+        tracing::warn!("not every read state was written in time");
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use chat::files::{self, FileError, FilePlace};
+use chat::files::{self, FileError, FilePlace, Part};
 
 use super::Answer;
 use crate::context::Context;
@@ -33,40 +33,35 @@ async fn file(State(context): State<Context>, asked: HeaderMap, path: Arguments)
     if place.name != name {
         return Err(missing());
     }
-    let failed = |error| match error {
-        FileError::Failed(why) => {
+    let part = asked.get(header::RANGE).and_then(range);
+    let found = match files::get(context.chat(), &place, part).await {
+        Ok(found) => found,
+        Err(FileError::OutOfRange(whole)) => return Ok(outside(whole)),
+        Err(FileError::Failed(why)) => {
             tracing::error!(why, "a file could not be read");
-            ApiError::plain(StatusCode::SERVICE_UNAVAILABLE)
+            return Err(ApiError::plain(StatusCode::SERVICE_UNAVAILABLE));
         }
-        _ => missing(),
+        Err(_) => return Err(missing()),
     };
-    let found = files::get(context.chat(), &place).await.map_err(failed)?;
-    let whole = found.len();
-    let part = match asked.get(header::RANGE).map(|asked| range(asked, whole)) {
-        None | Some(Asked::Whole) => None,
-        Some(Asked::Part(from, len)) => Some((from, len)),
-        Some(Asked::Nothing) => return Ok(outside(whole)),
-    };
-    let (from, len) = part.unwrap_or((0, whole));
-    let content = found.part(from, len).await.map_err(failed)?;
+    let (whole, there) = (found.len(), found.range());
     let media_type = image::media_type(&place.name);
     let shown = media_type.filter(|media_type| is_shown(media_type));
-    let mut response = Response::new(Body::from_stream(content));
+    let mut response = Response::new(Body::from_stream(found.into_stream()));
     if part.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     let headers = response.headers_mut();
     let content_type = shown.unwrap_or("application/octet-stream");
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    headers.insert(
+        header::CONTENT_LENGTH,
+        HeaderValue::from(there.end - there.start),
+    );
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if part.is_some() {
-        let last = from + len - 1;
-        put(
-            headers,
-            header::CONTENT_RANGE,
-            &format!("bytes {from}-{last}/{whole}"),
-        );
+        let (first, last) = (there.start, there.end - 1);
+        let text = format!("bytes {first}-{last}/{whole}");
+        put(headers, header::CONTENT_RANGE, &text);
     }
     // The name holds only letters, digits, `.`, `_` and `-`: nothing to escape.
     let disposition = if shown.is_some() {
@@ -106,35 +101,16 @@ fn outside(whole: u64) -> Response {
     response
 }
 
-/// What a `Range` header asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Asked {
-    /// Nothing we understand, or several ranges: all of it.
-    Whole,
-    /// From this byte on, so many.
-    Part(u64, u64),
-    /// No byte that is there.
-    Nothing,
-}
-
-/// Reads `bytes=0-99`, `bytes=100-` and `bytes=-100` of a file of `whole` bytes.
-fn range(header: &HeaderValue, whole: u64) -> Asked {
-    let text = header.to_str().unwrap_or_default().trim();
-    let Some((first, last)) = text
-        .strip_prefix("bytes=")
-        .and_then(|spec| spec.trim().split_once('-'))
-    else {
-        return Asked::Whole;
-    };
-    let (from, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(from), Ok(last)) if from <= last => (from, last.saturating_add(1).min(whole)),
-        (Ok(from), Err(_)) if last.is_empty() => (from, whole),
-        (Err(_), Ok(count)) if first.is_empty() => (whole.saturating_sub(count), whole),
-        _ => return Asked::Whole,
-    };
-    match end.checked_sub(from) {
-        Some(len) if len > 0 => Asked::Part(from, len),
-        _ => Asked::Nothing,
+/// Reads `bytes=0-99`, `bytes=100-` and `bytes=-100`. What is not understood, and several ranges, are
+/// answered with the whole file (RFC 9110, 14.2).
+fn range(header: &HeaderValue) -> Option<Part> {
+    let text = header.to_str().ok()?.trim();
+    let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
+    match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) if first <= last => Some(Part::Between(first, last)),
+        (Ok(first), Err(_)) if last.is_empty() => Some(Part::From(first)),
+        (Err(_), Ok(count)) if first.is_empty() => Some(Part::Last(count)),
+        _ => None,
     }
 }
 
@@ -148,27 +124,25 @@ fn is_shown(media_type: &str) -> bool {
 mod tests {
     use axum::http::HeaderValue;
 
-    use super::{Asked, is_shown, range};
+    use super::{Part, is_shown, range};
 
     #[test]
-    fn ranges_are_read_and_held_to_the_file() {
-        let of = |text| range(&HeaderValue::from_static(text), 10);
-        assert_eq!(of("bytes=0-3"), Asked::Part(0, 4));
-        assert_eq!(of("bytes=4-"), Asked::Part(4, 6));
-        assert_eq!(of("bytes=8-99"), Asked::Part(8, 2));
-        assert_eq!(of("bytes=-3"), Asked::Part(7, 3));
-        assert_eq!(of("bytes=-99"), Asked::Part(0, 10));
-        for outside in ["bytes=10-", "bytes=10-20", "bytes=-0"] {
-            assert_eq!(of(outside), Asked::Nothing, "{outside}");
-        }
+    fn ranges_are_read() {
+        let of = |text| range(&HeaderValue::from_static(text));
+        assert_eq!(of("bytes=0-3"), Some(Part::Between(0, 3)));
+        assert_eq!(of("bytes=4-"), Some(Part::From(4)));
+        assert_eq!(of("bytes=-3"), Some(Part::Last(3)));
+        assert_eq!(of("bytes=-0"), Some(Part::Last(0)));
         for whole in [
             "bytes=3-1",
             "bytes=0-1,4-5",
             "bytes=x-",
             "lines=0-1",
             "bytes=-",
+            "bytes=99999999999999999999-",
+            "bytes=--1",
         ] {
-            assert_eq!(of(whole), Asked::Whole, "{whole}");
+            assert_eq!(of(whole), None, "{whole}");
         }
     }
 

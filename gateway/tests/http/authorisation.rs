@@ -161,8 +161,15 @@ fn routes(server: &Server, message: &str) -> Vec<(Method, String, Option<Value>)
     ]
 }
 
+/// Routes for people only: bots are refused for what they are, see `read_states.rs`.
+fn of_people(server: &Server, message: &str) -> [(Method, String, Option<Value>); 3] {
+    let ack = server.at(&format!("/messages/{message}/ack"));
+    let paths = [ack, server.at("/pins/ack"), server.in_guild("/ack")];
+    paths.map(|path| (Method::POST, path, None))
+}
+
 /// Other routes that need a token.
-const SIGNED_IN: [(Method, &str); 8] = [
+const SIGNED_IN: [(Method, &str); 10] = [
     (Method::GET, "/users/@me"),
     (Method::GET, "/users/1"),
     (Method::GET, "/users/@me/guilds"),
@@ -171,6 +178,8 @@ const SIGNED_IN: [(Method, &str); 8] = [
     (Method::GET, "/gateway/bot"),
     (Method::POST, "/guilds"),
     (Method::GET, "/voice/regions"),
+    (Method::POST, "/read-states/ack-bulk"),
+    (Method::DELETE, "/channels/1/messages/ack"),
 ];
 
 async fn ask(
@@ -196,7 +205,10 @@ async fn without_a_good_token_no_route_answers() {
     let message = server.post("secret").await;
     let others = SIGNED_IN.map(|(method, path)| (method, path.to_owned(), None));
     let forged = server.ann.token.rsplit_once('.').unwrap().0.to_owned() + ".AAAA";
-    for (method, path, body) in routes(&server, &message).into_iter().chain(others) {
+    let all = routes(&server, &message)
+        .into_iter()
+        .chain(of_people(&server, &message));
+    for (method, path, body) in all.chain(others) {
         for token in [None, Some(forged.as_str())] {
             let reply = ask(&server.ann, token, method.clone(), &path, body.clone()).await;
             assert_eq!(reply.status, 401, "{method} {path} {}", reply.body);
@@ -209,7 +221,10 @@ async fn without_a_good_token_no_route_answers() {
 async fn strangers_get_nothing_and_change_nothing() {
     let server = Server::start().await;
     let message = server.post("secret").await;
-    for (method, path, body) in routes(&server, &message) {
+    let all = routes(&server, &message)
+        .into_iter()
+        .chain(of_people(&server, &message));
+    for (method, path, body) in all {
         let reply = server.cleo.send(method.clone(), &path, body).await;
         assert!(
             matches!(reply.status, 403 | 404),

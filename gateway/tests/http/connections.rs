@@ -209,7 +209,7 @@ async fn a_body_that_breaks_off_changes_nothing() {
 #[tokio::test]
 async fn files_of_refused_and_abandoned_messages_are_removed() {
     let directory = tempfile::tempdir().unwrap();
-    let blobs = BlobStore::open(directory.path()).await.unwrap();
+    let blobs = BlobStore::directory(directory.path()).await.unwrap();
     let config = GatewayConfig {
         rate_limits: false,
         ..GatewayConfig::default()
@@ -266,7 +266,7 @@ async fn files_of_refused_and_abandoned_messages_are_removed() {
 #[tokio::test]
 async fn a_repeated_nonce_keeps_the_files_of_the_first_message_only() {
     let directory = tempfile::tempdir().unwrap();
-    let blobs = BlobStore::open(directory.path()).await.unwrap();
+    let blobs = BlobStore::directory(directory.path()).await.unwrap();
     let config = GatewayConfig {
         rate_limits: false,
         ..GatewayConfig::default()

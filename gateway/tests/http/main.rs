@@ -11,6 +11,7 @@ mod guilds;
 mod members;
 mod messages;
 mod reactions_and_pins;
+mod read_states;
 mod content;
 mod files;
 mod rate_limits;

@@ -12,6 +12,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -225,6 +226,16 @@ impl Store for Faulty {
 
     async fn list_guilds(&self, after: Option<GuildId>, limit: usize) -> Result<Vec<GuildId>> {
         self.read("list_guilds", self.inner.list_guilds(after, limit))
+            .await
+    }
+
+    async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        self.read("read_state", self.inner.read_state(user, channel))
+            .await
+    }
+
+    async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        self.read("read_states", self.inner.read_states(user, limit))
             .await
     }
 

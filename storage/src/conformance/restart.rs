@@ -24,6 +24,7 @@ pub async fn everything_is_still_there(engine: &dyn Engine) {
             Write::PutReaction(reaction(id, ADA, "👍", 1)),
             Write::PutPin(CHANNEL, id, 77),
             Write::PutSetting("secret".to_owned(), vec![1, 2, 3]),
+            Write::PutReadState(Box::new(super::read_states::read(7))),
         ];
         store.commit(batch).await.unwrap();
         store.close().await.unwrap();
@@ -58,6 +59,8 @@ pub async fn everything_is_still_there(engine: &dyn Engine) {
         [(record(id), 77)]
     );
     assert_eq!(store.setting("secret").await.unwrap(), Some(vec![1, 2, 3]));
+    let read = store.read_state(ADA, CHANNEL).await.unwrap();
+    assert_eq!(read, Some(super::read_states::read(7)));
     assert_eq!(store.guilds_of(BOB).await.unwrap(), [GUILD]);
     assert_eq!(
         store

@@ -429,6 +429,8 @@ pub(super) fn changes(write: &Write) -> Changes {
         | Write::DeleteMember(..)
         | Write::PutBan(_)
         | Write::DeleteBan(..)
+        | Write::PutReadState(_)
+        | Write::DeleteReadState(..)
         | Write::PutSetting(..) => Changes::Nothing,
     }
 }

@@ -41,6 +41,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -360,6 +361,16 @@ impl Store for FjallStore {
     ) -> Result<Vec<UserId>> {
         let emoji = emoji.clone();
         self.read(move |reader| reader.reactors(channel, message, &emoji, after, limit))
+            .await
+    }
+
+    async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        self.read(move |reader| reader.read_state(user, channel))
+            .await
+    }
+
+    async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        self.read(move |reader| reader.read_states(user, limit))
             .await
     }
 

@@ -20,6 +20,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -222,6 +223,17 @@ impl Store for MemoryStore {
             .into_iter()
             .flat_map(|users| users.range((from, Unbounded)));
         Ok(after.take(limit).copied().collect())
+    }
+
+    async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        let state = self.state.lock();
+        Ok(state.read_states.get(&(user, channel)).cloned())
+    }
+
+    async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        let state = self.state.lock();
+        let states = state.read_states.range(all_of(user)).take(limit);
+        Ok(states.map(|(_, state)| state.clone()).collect())
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -22,7 +22,9 @@
 //! **What is not.** A batch is atomic but not isolated: while it is being applied a reader may see
 //! one partition changed and another not yet. A batch whose quorum failed midway is told as
 //! [`StoreError::Unknown`]; it may be seen, and may still be applied later, with the timestamp it had.
-//! Batches of different channels and guilds have no order among each other. All this presumes one
+//! Batches of different channels and guilds have no order among each other. Two nodes that write the
+//! same read state in the same moment merge with what was there before: one of the two may be lost,
+//! until that user reads on. All this presumes one
 //! writer per guild at a time, which the cluster layer sees to; two writers lose no rows, but one can
 //! edit what the other has just deleted. That leaves a row without author, which no reader shows and
 //! `anti_entropy.rs` deletes. Deleting a guild of more than [`MEMBERS_AT_ONCE_MAX`] members takes the
@@ -61,6 +63,7 @@ use model::ban::BanRecord;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -283,6 +286,14 @@ impl Store for ScyllaStore {
         self.link
             .reactors(channel, message, emoji, after, limit)
             .await
+    }
+
+    async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        self.link.read_state(user, channel).await
+    }
+
+    async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        self.link.read_states(user, limit).await
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {

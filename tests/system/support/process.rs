@@ -27,15 +27,15 @@ pub(crate) struct Process {
 impl Process {
     /// Runs the binary to its end; one that goes on running is killed and fails the test.
     pub(crate) fn run(arguments: &[&str]) -> Output {
-        Self::run_with(arguments, &[])
+        Self::run_in(arguments, &[])
     }
 
-    /// The same, with these variables in its environment.
-    pub(crate) fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    /// The same with these variables in its environment.
+    pub(crate) fn run_in(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
             .args(arguments)
             .env_remove("GUILDHALL_STORAGE")
-            .envs(environment.iter().copied())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -54,11 +54,17 @@ impl Process {
 
     /// Starts `guildhall dev` on a free port with this data directory, and waits for its variables.
     pub(crate) fn dev(data: &Path, arguments: &[&str]) -> Self {
+        Self::dev_in(data, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn dev_in(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
             .args(["dev", "--print-env", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(arguments)
             .env_remove("GUILDHALL_STORAGE")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -325,6 +325,12 @@ impl Lane {
         match settle {
             Settle::Nothing => self.deliver(orders),
             Settle::Answer { reply, answer, .. } => {
+                // The answer itself is a message only when that is new.
+                if shown.is_none()
+                    && let Answer::Message(message) = &*answer
+                {
+                    self.chat.read_states().posted(message);
+                }
                 reply.send(match shown {
                     Some(found) => found.map(|message| Answer::Message(Box::new(message))),
                     None => Ok(*answer),

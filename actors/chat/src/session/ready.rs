@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use model::event::{Audience, Encoded};
 use model::intents::Intents;
+use model::read_state::ReadState;
 use model::user::{Account, CurrentUser};
 use model::{ApplicationId, GuildId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Login;
+use crate::read_states::client::entry;
 
 /// A guild that is about to arrive with GUILD_CREATE.
 #[derive(Serialize)]
@@ -39,6 +41,9 @@ struct Ready<'a> {
     application: Option<ReadyApplication>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shard: Option<(u32, u32)>,
+    /// Of people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_state: Option<ReadStateList>,
     user_settings: Map<String, Value>,
     private_channels: [Value; 0],
     relationships: [Value; 0],
@@ -50,8 +55,21 @@ struct Ready<'a> {
     trace: [&'static str; 1],
 }
 
-/// READY of a session that begins with `guilds`.
-pub(super) fn ready(login: &Login, session_id: &str, guilds: &[GuildId]) -> Arc<Encoded> {
+/// All read states, in the versioned form; every client known takes it.
+#[derive(Serialize)]
+struct ReadStateList {
+    version: u64,
+    partial: bool,
+    entries: Vec<Value>,
+}
+
+/// READY of a session that begins with `guilds`; a person's with `read_states`.
+pub(super) fn ready(
+    login: &Login,
+    session_id: &str,
+    guilds: &[GuildId],
+    read_states: Option<&[ReadState]>,
+) -> Arc<Encoded> {
     let Account { application, .. } = &login.account;
     let data = Ready {
         v: login.version,
@@ -71,6 +89,11 @@ pub(super) fn ready(login: &Login, session_id: &str, guilds: &[GuildId]) -> Arc<
             flags: it.flags,
         }),
         shard: login.shard,
+        read_state: read_states.map(|states| ReadStateList {
+            version: states.iter().map(|state| state.version).max().unwrap_or(0),
+            partial: false,
+            entries: states.iter().map(entry).collect(),
+        }),
         user_settings: Map::new(),
         private_channels: [],
         relationships: [],
@@ -138,7 +161,23 @@ mod tests {
             version: 10,
             resume_gateway_url: "ws://here".into(),
         };
-        let ready = value(&ready(&login, "cafe", &[Id::new(9)]));
+        let mut state = ReadState::new(Id::new(7), Id::new(5));
+        state.mention(Id::new(6));
+        let person = value(&ready(&login, "cafe", &[], Some(&[state])));
+        let entry = &person["read_state"]["entries"][0];
+        assert_eq!(
+            (&entry["id"], &entry["channel_id"]),
+            (&json!("5"), &json!("5"))
+        );
+        assert_eq!(entry["last_message_id"], "0", "never null");
+        assert_eq!(entry["mention_count"], 1);
+        assert_eq!(
+            entry["last_pin_timestamp"],
+            "1970-01-01T00:00:00.000000+00:00"
+        );
+        assert_eq!(person["read_state"]["partial"], false);
+        let ready = value(&ready(&login, "cafe", &[Id::new(9)], None));
+        assert!(ready.get("read_state").is_none());
         assert_eq!(ready["v"], 10);
         assert_eq!(ready["guilds"], json!([{ "id": "9", "unavailable": true }]));
         assert_eq!(ready["session_id"], "cafe");

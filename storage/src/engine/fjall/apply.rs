@@ -11,6 +11,7 @@ use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
+use model::read_state::ReadState;
 use model::snowflake;
 use model::user::Account;
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
@@ -72,6 +73,10 @@ fn apply(pending: &mut Pending<'_>, write: Write) -> Result<()> {
         ),
         Write::DeleteBan(guild, user) => delete(pending, keys::pair(Table::Bans, guild, user)),
         Write::PutAccount(account) => put_account(pending, &account),
+        Write::PutReadState(state) => put_read_state(pending, *state),
+        Write::DeleteReadState(user, channel) => {
+            delete(pending, keys::pair(Table::ReadStates, user, channel))
+        }
         Write::PutSetting(name, bytes) => {
             pending.put(
                 keys::named(Table::Settings, &name)?,
@@ -325,6 +330,14 @@ fn put_member(pending: &mut Pending<'_>, member: &MemberRecord) -> Result<()> {
         keys::member(member.guild_id, member.user_id),
         member,
     )
+}
+
+fn put_read_state(pending: &mut Pending<'_>, mut state: ReadState) -> Result<()> {
+    let key = keys::pair(Table::ReadStates, state.user_id, state.channel_id);
+    if let Some(old) = pending.get(&key)? {
+        state.merge(&value::decode(&old)?);
+    }
+    put(pending, key, &state)
 }
 
 fn put_account(pending: &mut Pending<'_>, account: &Account) -> Result<()> {

@@ -15,7 +15,7 @@
 //! bans               guild ‖ user             purges           channel
 //! accounts           user                     names            name
 //! settings           name                     meta             name
-//! files_to_delete    channel ‖ attachment
+//! files_to_delete    channel ‖ attachment  read_states      user ‖ channel
 //! ```
 //!
 //! Numbers are big-endian, 8 bytes if not said otherwise; `!` = all bits inverted, so that greater
@@ -71,6 +71,7 @@ tables! {
     Purges "purges",
     Meta "meta",
     FilesToDelete "files_to_delete",
+    ReadStates "read_states",
 }
 
 impl Table {

@@ -5,6 +5,7 @@ use model::channel::Channel;
 use model::emoji::ReactionEmoji;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::role::Role;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
@@ -328,6 +329,20 @@ impl Reader<'_> {
             after.as_ref(),
             limit,
         )
+    }
+
+    /// See [`crate::Store::read_state`].
+    pub(super) fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
+        self.record(&keys::pair(Table::ReadStates, user, channel))
+    }
+
+    /// See [`crate::Store::read_states`].
+    pub(super) fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        let range = Range::of(&keys::of(Table::ReadStates, user));
+        self.rows(range, Direction::Forward)
+            .take(limit)
+            .map(decoded)
+            .collect()
     }
 
     /// See [`crate::Store::setting`].

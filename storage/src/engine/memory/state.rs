@@ -11,6 +11,7 @@ use model::guild::Guild;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
+use model::read_state::ReadState;
 use model::role::Role;
 use model::user::{Account, User};
 use model::{AttachmentId, ChannelId, GuildId, Id, MessageId, RoleId, UserId};
@@ -40,6 +41,7 @@ pub(super) struct State {
     pub(super) messages: BTreeMap<Place, MessageRecord>,
     pub(super) pins: BTreeMap<Place, u64>,
     pub(super) reactions: BTreeMap<Place, BTreeMap<Vec<u8>, Reacted>>,
+    pub(super) read_states: BTreeMap<(UserId, ChannelId), ReadState>,
     pub(super) settings: BTreeMap<String, Vec<u8>>,
     pub(super) to_purge: BTreeSet<ChannelId>,
     pub(super) lost_files: BTreeMap<(ChannelId, AttachmentId), LostFile>,
@@ -161,6 +163,15 @@ impl State {
             }
             Write::PutAccount(account) => {
                 self.accounts.insert(account.user.id, *account);
+            }
+            Write::PutReadState(state) => {
+                let place = (state.user_id, state.channel_id);
+                let merge = |old: &mut ReadState| old.merge(&state);
+                let row = self.read_states.entry(place).and_modify(merge);
+                row.or_insert_with(|| *state.clone());
+            }
+            Write::DeleteReadState(user, channel) => {
+                self.read_states.remove(&(user, channel));
             }
             Write::PutSetting(name, value) => {
                 self.settings.insert(name, value);

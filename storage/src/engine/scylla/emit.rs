@@ -35,6 +35,17 @@ pub(super) fn emit(work: &Work, changes: &mut Changes) -> Result<()> {
         let data = row.as_ref().map(value::encode).transpose()?;
         changes.lost_file(*channel, *file, data);
     }
+    for ((user, channel), slot) in &work.read_states {
+        let (at, key) = ((int(*user), 0), [big(int(*user)), big(int(*channel))]);
+        match (&slot.loaded, &slot.now) {
+            (Some(_), None) => changes.delete(Statement::DeleteReadState, at, key),
+            (before, Some(state)) if before.as_ref() != Some(state) => {
+                let values = key.into_iter().chain([blob(value::encode(state)?)]);
+                changes.put(Statement::PutReadState, at, values);
+            }
+            _ => {}
+        }
+    }
     for (name, bytes) in &work.settings {
         let values = [
             is(CqlValue::Text(name.clone())),

@@ -11,6 +11,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::value::CqlValue;
 
 use model::message::MessageRecord;
+use model::read_state::ReadState;
 use model::user::Account;
 use model::{ChannelId, GuildId, MessageId, UserId};
 
@@ -42,6 +43,7 @@ pub(super) struct Needs {
     guild_last: BTreeSet<GuildId>,
     guilds_deleted: BTreeSet<GuildId>,
     accounts: BTreeSet<UserId>,
+    read_states: BTreeSet<(UserId, ChannelId)>,
 }
 
 impl Needs {
@@ -104,6 +106,12 @@ impl Needs {
             Write::PutAccount(account) => {
                 self.accounts.insert(account.user.id);
             }
+            Write::PutReadState(state) => {
+                self.read_states.insert((state.user_id, state.channel_id));
+            }
+            Write::DeleteReadState(user, channel) => {
+                self.read_states.insert((*user, *channel));
+            }
             Write::ForgetFiles(..)
             | Write::PutGuild(_)
             | Write::PutRole(..)
@@ -165,6 +173,11 @@ impl Needs {
                 Ok(Fact::Account(user, account(link, user).await?))
             }));
         }
+        for place in self.read_states {
+            reads.push(Box::pin(async move {
+                Ok(Fact::ReadState(place, read_state(link, place).await?))
+            }));
+        }
         take(&mut work, reads).await?;
         let mut reads: Vec<BoxFuture<'_, Result<Fact>>> = Vec::new();
         for place in self.put {
@@ -195,6 +208,7 @@ enum Fact {
     Channel(ChannelId, ChannelState),
     GuildLast(GuildId, Option<MessageId>),
     Account(UserId, Option<Account>),
+    ReadState((UserId, ChannelId), Option<ReadState>),
 }
 
 async fn take(work: &mut Work, reads: Vec<BoxFuture<'_, Result<Fact>>>) -> Result<()> {
@@ -208,6 +222,7 @@ async fn take(work: &mut Work, reads: Vec<BoxFuture<'_, Result<Fact>>>) -> Resul
             Fact::Channel(channel, row) => drop(work.channels.insert(channel, Slot::new(row))),
             Fact::GuildLast(guild, row) => drop(work.guild_last.insert(guild, Slot::new(row))),
             Fact::Account(user, row) => drop(work.accounts.insert(user, Slot::new(row))),
+            Fact::ReadState(place, row) => drop(work.read_states.insert(place, Slot::new(row))),
         }
     }
     Ok(())
@@ -243,6 +258,18 @@ async fn pin(link: &Link, (channel, message): Place) -> Result<Option<u64>> {
         .rows_now::<(Option<i64>, Option<i64>)>(Statement::Pin, key)
         .await?;
     Ok(seen(link, rows).map(number))
+}
+
+async fn read_state(
+    link: &Link,
+    (user, channel): (UserId, ChannelId),
+) -> Result<Option<ReadState>> {
+    let key = vec![big(int(user)), big(int(channel))];
+    let rows = link
+        .rows_now::<(Option<Vec<u8>>, Option<i64>)>(Statement::ReadState, key)
+        .await?;
+    let data = seen(link, rows);
+    data.map(|data| value::decode(&data)).transpose()
 }
 
 /// The value of a cell that was read with its timestamp.

@@ -17,7 +17,8 @@ use scylla::value::CqlValue;
 use serde::de::DeserializeOwned;
 
 use model::message::MessageRecord;
-use model::{ChannelId, MessageId};
+use model::read_state::ReadState;
+use model::{ChannelId, MessageId, UserId};
 
 use super::changes::{SHARDS, tiny, whole};
 use super::link::Link;
@@ -259,6 +260,29 @@ impl Link {
             .row::<(i64,)>(Statement::PinCount, vec![big(int(channel))])
             .await?;
         Ok(usize::try_from(count.map_or(0, |(count,)| count)).unwrap_or_default())
+    }
+
+    /// See [`crate::Store::read_state`].
+    pub(super) async fn read_state(
+        &self,
+        user: UserId,
+        channel: ChannelId,
+    ) -> Result<Option<ReadState>> {
+        let key = vec![big(int(user)), big(int(channel))];
+        let row = self
+            .row::<(Option<Vec<u8>>, Option<i64>)>(Statement::ReadState, key)
+            .await?;
+        let data = row.and_then(|(data, _)| data);
+        data.map(|data| value::decode(&data)).transpose()
+    }
+
+    /// See [`crate::Store::read_states`].
+    pub(super) async fn read_states(&self, user: UserId, limit: usize) -> Result<Vec<ReadState>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let values = vec![big(int(user)), whole(rows_max(limit))];
+        all_decoded(self.rows(Statement::ReadStates, values).await?)
     }
 
     /// See [`crate::Store::setting`].

@@ -19,6 +19,7 @@
 //!  accounts         user                              names           name (lightweight transactions)
 //!  ids              (kind, shard) ‖ id                guilds, accounts, channels to purge, in order
 //!  lost_files       shard ‖ channel ‖ attachment      settings        0 ‖ name
+//!  read_states      user ‖ channel
 //! ```
 //!
 //! Reactions share the partitioning of messages, so that a page of history is joined with its
@@ -43,7 +44,9 @@ use crate::store::Result;
 const TABLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// All versions, oldest first; version 1 is the first. Never change one that was released.
-const MIGRATIONS: [&[&str]; 1] = [&[
+const MIGRATIONS: [&[&str]; 2] = [FIRST, READ_STATES];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS messages (channel_id bigint, bucket int, message_id bigint, \
      guild_id bigint, author_id bigint, type tinyint, content text, flags bigint, edited_us bigint, \
      tts boolean, mention_everyone boolean, pinned boolean, mentions frozen<list<bigint>>, \
@@ -75,7 +78,12 @@ const MIGRATIONS: [&[&str]; 1] = [&[
      attachment_id bigint, data blob, PRIMARY KEY (shard, channel_id, attachment_id))",
     "CREATE TABLE IF NOT EXISTS settings (shard tinyint, name text, value blob, \
      PRIMARY KEY (shard, name))",
-]];
+];
+
+const READ_STATES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS read_states (user_id bigint, channel_id bigint, \
+     data blob, PRIMARY KEY (user_id, channel_id))",
+];
 
 const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_versions (shard tinyint, \
      version int, applied_us bigint, PRIMARY KEY (shard, version))";

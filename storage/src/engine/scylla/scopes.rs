@@ -14,7 +14,7 @@ pub(super) enum Scope {
     Channel(ChannelId),
     /// A guild: its settings, roles, members, bans, and the last message id of all its channels.
     Guild(GuildId),
-    /// A user: the account, and in which guilds the user is.
+    /// A user: the account, in which guilds the user is, and what the user has read.
     User(UserId),
     /// A name an account may take.
     Name(String),
@@ -56,6 +56,8 @@ fn of_write(write: &Write) -> [Option<Scope>; 2] {
         Write::PutBan(ban) => [Some(Guild(ban.guild_id)), None],
         Write::DeleteBan(guild, _) => [Some(Guild(*guild)), None],
         Write::PutAccount(account) => [Some(User(account.user.id)), None],
+        Write::PutReadState(state) => [Some(User(state.user_id)), None],
+        Write::DeleteReadState(user, _) => [Some(User(*user)), None],
         Write::PutSetting(name, _) => [Some(Setting(name.clone())), None],
     }
 }
@@ -81,6 +83,7 @@ pub(super) fn check(batch: &[Write]) -> Result<()> {
         Write::PutRole(guild, role) => small(&[guild.get(), role.id.get()]),
         Write::PutMember(member) => small(&[member.guild_id.get(), member.user_id.get()]),
         Write::PutBan(ban) => small(&[ban.guild_id.get(), ban.user_id.get()]),
+        Write::PutReadState(state) => small(&[state.user_id.get(), state.channel_id.get()]),
         Write::PutSetting(name, _) => rules::checked_text(name.as_bytes()).map(drop),
         _ => Ok(()),
     })
@@ -120,6 +123,7 @@ fn bytes_of(write: &Write) -> usize {
                 + embeds.sum::<usize>()
         }
         Write::PutSetting(_, value) => ROW + value.len(),
+        Write::PutReadState(state) => ROW + DEEP + 24 * state.mentions.len(),
         Write::PutGuild(_) | Write::PutChannel(_) | Write::PutAccount(_) => ROW + DEEP,
         _ => ROW,
     }

@@ -157,6 +157,12 @@ statements! {
         DeleteLostFile Write "DELETE FROM lost_files USING TIMESTAMP ? WHERE shard = ? AND channel_id = ? AND attachment_id = ?",
         LostFiles Read "SELECT data FROM lost_files WHERE shard = ? LIMIT ?",
     }
+    "read_states" {
+        PutReadState Write "INSERT INTO read_states (user_id, channel_id, data) VALUES (?, ?, ?) USING TIMESTAMP ?",
+        DeleteReadState Write "DELETE FROM read_states USING TIMESTAMP ? WHERE user_id = ? AND channel_id = ?",
+        ReadState Read "SELECT data, WRITETIME(data) FROM read_states WHERE user_id = ? AND channel_id = ?",
+        ReadStates Read "SELECT data FROM read_states WHERE user_id = ? LIMIT ?",
+    }
     "settings" {
         PutSetting Write "INSERT INTO settings (shard, name, value) VALUES (0, ?, ?) USING TIMESTAMP ?",
         /// How far the search for orphans has come.

@@ -17,6 +17,7 @@ use model::guild::Guild;
 use model::member::MemberRecord;
 use model::message::MessageRecord;
 use model::reaction::ReactionRecord;
+use model::read_state::ReadState;
 use model::role::Role;
 use model::user::Account;
 use model::{AttachmentId, ChannelId, GuildId, MessageId, UserId};
@@ -107,6 +108,7 @@ pub(super) struct Work {
     pub(super) accounts: BTreeMap<UserId, Slot<Option<Account>>>,
     pub(super) listed: BTreeMap<(Kind, u64), bool>,
     pub(super) lost_files: BTreeMap<(ChannelId, AttachmentId), Option<LostFile>>,
+    pub(super) read_states: BTreeMap<(UserId, ChannelId), Slot<Option<ReadState>>>,
     pub(super) settings: BTreeMap<String, Vec<u8>>,
 }
 
@@ -194,6 +196,17 @@ impl Work {
             Write::PutAccount(account) => {
                 let slot = self.accounts.entry(account.user.id).or_default();
                 slot.now = Some(*account);
+            }
+            Write::PutReadState(mut state) => {
+                let place = (state.user_id, state.channel_id);
+                let slot = self.read_states.entry(place).or_default();
+                if let Some(old) = &slot.now {
+                    state.merge(old);
+                }
+                slot.now = Some(*state);
+            }
+            Write::DeleteReadState(user, channel) => {
+                self.read_states.entry((user, channel)).or_default().now = None;
             }
             Write::PutSetting(name, value) => {
                 self.settings.insert(name, value);
