@@ -60,7 +60,10 @@ async fn a_timer_whose_message_is_queued_can_still_be_cancelled() {
             }
         });
         assert_eq!(itself.mailbox_len(), 1);
-        ctx.cancel(timer)
+        let cancelled = ctx.cancel(timer);
+        // What waits is not taken for the next one's either, though there was none in between.
+        ctx.send_after(Duration::from_secs(3_600), Message::Note("later".into()));
+        cancelled
     })
     .await;
     assert!(cancelled);
