@@ -187,17 +187,48 @@ impl Store for MemoryStore {
             .and_then(|all| all.get(&rules::emoji_identity(emoji)));
         let from = after.map_or(Unbounded, Excluded);
         Ok(reacted.map_or_else(Vec::new, |reacted| {
-            reacted
-                .users
-                .range((from, Unbounded))
-                .take(limit)
-                .copied()
-                .collect()
+            let users = reacted.users.range((from, Unbounded));
+            users.take(limit).map(|(user, _)| *user).collect()
+        }))
+    }
+
+    async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
+        let state = self.state.lock();
+        let reacted = state
+            .reactions
+            .get(&(channel, message))
+            .and_then(|all| all.get(&rules::emoji_identity(emoji)));
+        let from = after.map_or(Unbounded, Excluded);
+        Ok(reacted.map_or_else(Vec::new, |reacted| {
+            let users = reacted.users.range((from, Unbounded));
+            users.take(limit).map(|(user, at)| (*user, *at)).collect()
         }))
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.state.lock().settings.get(name).cloned())
+    }
+
+    async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let from = after.map_or(Unbounded, Excluded);
+        let state = self.state.lock();
+        Ok(state
+            .settings
+            .range::<str, _>((from, Unbounded))
+            .take(limit)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect())
     }
 
     async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {

@@ -318,6 +318,7 @@ impl Link {
                 emoji: counted.emoji,
                 count: counted.count,
                 me: mine.contains(&(message, emoji)),
+                first_at_ms: counted.first_at_ms,
             };
             found.insert(id(message)?, counts.into_iter().map(seen).collect());
         }
@@ -333,6 +334,19 @@ impl Link {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<UserId>> {
+        let times = self.reaction_times(channel, message, emoji, after, limit);
+        Ok(times.await?.into_iter().map(|(user, _)| user).collect())
+    }
+
+    /// See [`crate::Store::reaction_times`].
+    pub(super) async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
         if limit == 0 {
             return Ok(Vec::new());
         }
@@ -342,8 +356,35 @@ impl Link {
             big(after.map_or(0, int)),
             whole(rows_max(limit)),
         ]);
-        let rows = self.rows::<(i64,)>(Statement::Reactors, values).await?;
-        rows.into_iter().map(|(user,)| id(user)).collect()
+        let rows = self
+            .rows::<(i64, Option<i64>)>(Statement::Reactors, values)
+            .await?;
+        rows.into_iter()
+            .map(|(user, at_ms)| Ok((id(user)?, number(at_ms.unwrap_or_default()))))
+            .collect()
+    }
+
+    /// See [`crate::Store::list_settings`].
+    pub(super) async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let from = after.unwrap_or_default().to_owned();
+        // One more, for the one it begins above.
+        let asked = rows_max(limit.saturating_add(1));
+        let values = vec![is(CqlValue::Text(from)), whole(asked)];
+        let rows = self
+            .rows::<(String, Option<Vec<u8>>)>(Statement::Settings, values)
+            .await?;
+        rows.into_iter()
+            .filter(|(name, _)| after != Some(name.as_str()))
+            .take(limit)
+            .map(|(name, bytes)| {
+                let bytes = bytes.unwrap_or_default();
+                Ok((name, value::decode_bytes(&bytes)?.to_vec()))
+            })
+            .collect()
     }
 
     /// See [`crate::Store::setting`].
