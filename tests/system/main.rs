@@ -11,6 +11,7 @@ mod compression;
 mod drain;
 mod durability;
 mod guild_crash;
+mod migrate;
 mod rate_limits;
 mod resume;
 mod storm;
