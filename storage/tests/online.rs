@@ -16,9 +16,14 @@ use storage::conformance::{
 };
 use storage::migrate::online::{Online, State, Status};
 use storage::migrate::progress::Progress;
-use storage::migrate::{self, Failure, Switch};
+use storage::migrate::{self, Failure, Switch, identity};
 use storage::store::{Page, RecordPatch, Write};
 use storage::{Store, engine};
+
+#[path = "support/keyspace.rs"]
+mod keyspace;
+
+use keyspace::Keyspace;
 
 const DEADLINE: Duration = Duration::from_secs(240);
 
@@ -189,14 +194,25 @@ async fn same(one: &Arc<dyn Store>, other: &Arc<dyn Store>) {
     assert!(verified.is_equal(), "{:?}", verified.differences);
 }
 
-/// The whole way, under load from before the beginning to after the switch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_write_is_in_the_target() {
+    let (_kept, url) = directory();
+    under_load(&url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_write_is_in_a_cluster() {
+    if let Some(keyspace) = Keyspace::new() {
+        under_load(keyspace.url()).await;
+    }
+}
+
+/// The whole way, under load from before the beginning to after the switch.
+async fn under_load(url: &str) {
     const OLD: u64 = 800;
     const CANARIES: u64 = 4;
     let node = Node::new().await;
     filled(&*node.switch, OLD).await;
-    let (_kept, url) = directory();
     let (stop, done) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -222,7 +238,7 @@ async fn every_acknowledged_write_is_in_the_target() {
         }
     };
     more(CANARIES).await;
-    node.online.start(&url).await.unwrap();
+    node.online.start(url).await.unwrap();
     let status = node.until(State::Ready).await;
     assert!(
         status.skipped > 0,
@@ -242,10 +258,10 @@ async fn every_acknowledged_write_is_in_the_target() {
     }
     // The old store was left as it was at the switch, and says so.
     let told = migrate::servable(&*node.source).await.unwrap_err();
-    assert!(told.to_string().contains("new"), "{told}");
+    assert!(told.to_string().contains(&identity(url)), "{told}");
     node.switch.close().await.unwrap();
     drop((node, ended));
-    let target = engine::open(&url).await.unwrap();
+    let target = engine::open(url).await.unwrap();
     migrate::servable(&*target).await.unwrap();
 }
 
