@@ -52,6 +52,11 @@ async fn filled(store: &dyn Store, messages: u64) {
         put(message_id(1, 1)),
         Write::PutReaction(reaction(message_id(1, 1), ADA, "👍", 5)),
         Write::PutReaction(reaction(message_id(1, 1), BOB, "👍", 9)),
+        // Shown first, though whoever used it first has taken it back.
+        Write::PutReaction(reaction(message_id(1, 1), ADA, "z", 1)),
+        Write::PutReaction(reaction(message_id(1, 1), BOB, "z", 3)),
+        Write::PutReaction(reaction(message_id(1, 1), BOB, "a", 2)),
+        Write::DeleteReaction(CHANNEL, message_id(1, 1), emoji("z"), ADA),
         Write::PutPin(CHANNEL, message_id(1, 1), 77),
         Write::PutSetting("secret".to_owned(), vec![1, 2, 3]),
     ];
@@ -222,7 +227,7 @@ async fn an_interrupted_run_goes_on_where_it_was() {
     let counts = &report.verified.counts;
     for (kind, some) in [
         (Kind::Messages, 5_001),
-        (Kind::Reactions, 2),
+        (Kind::Reactions, 4),
         (Kind::Pins, 1),
         (Kind::Channels, 2),
         (Kind::Members, 2),

@@ -503,3 +503,6 @@ where
     }
     work().await
 }
+
+#[cfg(test)]
+mod tests;
