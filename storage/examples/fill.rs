@@ -61,7 +61,7 @@ fn writes(number: u64, messages: u64) -> Vec<Write> {
     let record = record(number, id);
     let channel = record.channel_id;
     let mut writes = vec![Write::PutMessage(Box::new(record))];
-    if number % 50 == 0 {
+    if number.is_multiple_of(50) {
         writes.extend((0..3).map(|one| {
             Write::PutReaction(ReactionRecord {
                 channel_id: channel,
@@ -76,10 +76,10 @@ fn writes(number: u64, messages: u64) -> Vec<Write> {
             })
         }));
     }
-    if number % 2_000 == 0 {
+    if number.is_multiple_of(2_000) {
         writes.push(Write::PutPin(channel, id, at_ms + 10));
     }
-    if number % 100 == 0 {
+    if number.is_multiple_of(100) {
         let patch = RecordPatch {
             content: Some(format!("message {number}, edited")),
             edited_timestamp: Some(model::time::from_unix_ms(1_760_000_000_000)),

@@ -56,8 +56,11 @@ pub struct Switch {
 struct Gate {
     store: Arc<dyn Store>,
     mirror: Option<Arc<Mirror>>,
-    held: Option<VecDeque<(Vec<Write>, oneshot::Sender<Result<()>>)>>,
+    held: Option<VecDeque<Held>>,
 }
+
+/// A batch that is held back, and where to say how it ended.
+type Held = (Vec<Write>, oneshot::Sender<Result<()>>);
 
 /// What is under way in the source.
 #[derive(Default)]
