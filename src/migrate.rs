@@ -62,9 +62,13 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         "--from and --to are the same store"
     );
     // A store that is not there must not be made: it would be an empty source.
-    if let Some(directory) = args.from.strip_prefix("fjall:") {
-        let tree = std::path::Path::new(directory).join("tree");
-        anyhow::ensure!(tree.is_dir(), "--from {}: there is no store", args.from);
+    let mut needed = vec![("--from", &args.from)];
+    needed.extend(args.verify_only.then_some(("--to", &args.to)));
+    for (side, url) in needed {
+        if let Some(directory) = url.strip_prefix("fjall:") {
+            let tree = std::path::Path::new(directory).join("tree");
+            anyhow::ensure!(tree.is_dir(), "{side} {url}: there is no store");
+        }
     }
     let source = open("--from", &args.from).await?;
     let target = open("--to", &args.to).await?;
@@ -100,7 +104,8 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
 
 async fn open(side: &str, url: &str) -> anyhow::Result<Arc<dyn Store>> {
     let opened = storage::engine::open(url).await;
-    opened.with_context(|| format!("{side} {url}: cannot open the store"))
+    // Not the URL, which may have a password in it.
+    opened.with_context(|| format!("{side} {}: cannot open the store", identity(url)))
 }
 
 /// Whether an earlier run had begun, what was copied, and how long that took; and the comparison.

@@ -71,6 +71,14 @@ async fn a_migration_that_is_killed_twice_ends_with_everything() {
     // Compared by itself, too; and a target that differs is told, with an exit code.
     assert!(told(&from, &to, &["--verify-only"]).0);
     let other = format!("fjall:{}", directory.path().join("other").display());
+    let (success, nothing) = told(&from, &other, &["--verify-only"]);
+    assert_eq!((success, nothing), (false, Value::Null));
+    assert!(!directory.path().join("other").exists(), "nothing is made");
+    let demo = tempfile::tempdir().unwrap();
+    let mut process = Process::dev(demo.path(), &[]);
+    process.terminate();
+    assert!(process.wait(DEADLINE).success());
+    let other = format!("fjall:{}", demo.path().join("store").display());
     let (success, differs) = told(&from, &other, &["--verify-only"]);
     assert!(!success);
     assert_eq!(differs["equal"], false);

@@ -6,7 +6,7 @@
 //!              └───────────┴──────────┴─▶ failed, cancelled: the node goes on with its store
 //! ```
 //!
-//! Everything is written to both stores from the beginning ([`super::mirror`]); meanwhile the job walks
+//! Everything is written to both stores from the beginning (`mirror.rs`); meanwhile the job walks
 //! over all there is, piece by piece, each put into the log where it was read. Then it walks again and
 //! compares the same way. When all is equal, `switch` holds the writers back for a moment, waits until
 //! the log is empty, marks both stores, and the node goes on with the target. From then on **the old
