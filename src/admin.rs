@@ -23,6 +23,8 @@ use model::application::flags;
 use model::{GuildId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use storage::migrate::Failure;
+use storage::migrate::online::{Online, State};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -77,6 +79,17 @@ pub enum Request {
         /// What to list.
         what: Listing,
     },
+    /// Move the node's store to another one, while it serves → the status.
+    Migrate {
+        /// URL of the other store.
+        to: String,
+    },
+    /// How far that is.
+    MigrateStatus,
+    /// Go on with the other store.
+    MigrateSwitch,
+    /// End it, and go on with the store the node has.
+    MigrateCancel,
 }
 
 /// Which privileged intents a new bot may use.
@@ -120,7 +133,7 @@ impl Drop for Admin {
 ///
 /// # Errors
 /// When another node answers on the socket, or it cannot be made.
-pub async fn listen(path: &Path, chat: Chat) -> anyhow::Result<Admin> {
+pub async fn listen(path: &Path, chat: Chat, migration: Online) -> anyhow::Result<Admin> {
     if path.exists() {
         anyhow::ensure!(
             UnixStream::connect(path).await.is_err(),
@@ -134,25 +147,33 @@ pub async fn listen(path: &Path, chat: Chat) -> anyhow::Result<Admin> {
         .with_context(|| format!("cannot listen on the admin socket {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot restrict the admin socket {}", path.display()))?;
-    let task = tokio::spawn(accept(listener, chat));
+    let asked = Asked { chat, migration };
+    let task = tokio::spawn(accept(listener, asked));
     Ok(Admin {
         path: path.to_owned(),
         task,
     })
 }
 
+/// Who answers.
+#[derive(Clone)]
+struct Asked {
+    chat: Chat,
+    migration: Online,
+}
+
 /// Accepts connections and serves them side by side.
-async fn accept(listener: UnixListener, chat: Chat) {
+async fn accept(listener: UnixListener, asked: Asked) {
     let lines = Arc::new(Lines::default());
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
         let (number, cut) = lines.enter().await;
-        let (chat, lines) = (chat.clone(), Arc::clone(&lines));
+        let (asked, lines) = (asked.clone(), Arc::clone(&lines));
         tokio::spawn(async move {
             let served = tokio::select! {
-                served = serve(stream, &chat, &lines, number) => served,
+                served = serve(stream, &asked, &lines, number) => served,
                 () = cut.cancelled() => Err(anyhow::anyhow!(LOST_PLACE)),
             };
             if let Err(error) = served {
@@ -239,7 +260,12 @@ impl Lines {
     }
 }
 
-async fn serve(stream: UnixStream, chat: &Chat, lines: &Lines, number: u64) -> anyhow::Result<()> {
+async fn serve(
+    stream: UnixStream,
+    asked: &Asked,
+    lines: &Lines,
+    number: u64,
+) -> anyhow::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -257,7 +283,7 @@ async fn serve(stream: UnixStream, chat: &Chat, lines: &Lines, number: u64) -> a
                 "the request is longer than {REQUEST_BYTES_MAX} bytes"
             ))
         } else {
-            answer(chat, &line).await
+            answer(asked, &line).await
         };
         let answer = match answer {
             Ok(value) => json!({"ok": value}),
@@ -271,17 +297,58 @@ async fn serve(stream: UnixStream, chat: &Chat, lines: &Lines, number: u64) -> a
     }
 }
 
-async fn answer(chat: &Chat, line: &[u8]) -> Result<Value, String> {
+async fn answer(asked: &Asked, line: &[u8]) -> Result<Value, String> {
     let request: Request =
         serde_json::from_slice(line).map_err(|error| format!("not a request: {error}"))?;
-    carry_out(chat, request).await.map_err(|error| match error {
-        chat::ChatError::Form(ref errors) => errors.to_string(),
-        other => other.to_string(),
-    })
+    carry_out(asked, request).await.map_err(|told| told.0)
 }
 
-async fn carry_out(chat: &Chat, request: Request) -> chat::error::Result<Value> {
+/// How far a migration is, and what the operator has to do after it.
+fn status(migration: &Online) -> Value {
+    let status = migration.status();
+    let mut told = json!(status);
+    if status.state == State::Switched {
+        told["next"] = json!(
+            "set storage (GUILDHALL_STORAGE) to the new URL before the node starts again; it refuses to start on the old one"
+        );
+    }
+    told
+}
+
+/// Why something was not done, for the operator.
+struct Told(String);
+
+impl From<chat::ChatError> for Told {
+    fn from(error: chat::ChatError) -> Self {
+        Self(match error {
+            chat::ChatError::Form(ref errors) => errors.to_string(),
+            other => other.to_string(),
+        })
+    }
+}
+
+impl From<Failure> for Told {
+    fn from(failure: Failure) -> Self {
+        Self(failure.to_string())
+    }
+}
+
+async fn carry_out(asked: &Asked, request: Request) -> Result<Value, Told> {
+    let (chat, migration) = (&asked.chat, &asked.migration);
     match request {
+        Request::Migrate { to } => {
+            migration.start(&to).await?;
+            Ok(status(migration))
+        }
+        Request::MigrateStatus => Ok(status(migration)),
+        Request::MigrateSwitch => {
+            migration.switch().await?;
+            Ok(status(migration))
+        }
+        Request::MigrateCancel => {
+            migration.cancel().await?;
+            Ok(status(migration))
+        }
         Request::CreateBot { name, intents } => {
             let flags = match intents {
                 Privileged::All => flags::ALL_PRIVILEGED,

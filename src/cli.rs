@@ -1,4 +1,4 @@
-//! The command line: `dev`, `serve`, `admin`, `bench`.
+//! The command line: `dev`, `serve`, `admin`, `migrate`, `bench`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use model::{GuildId, Id, UserId};
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::bench;
+use crate::{bench, migrate};
 
 /// A realtime chat system that unmodified Discord client libraries use.
 ///
@@ -35,6 +35,8 @@ enum Command {
     Serve(Serve),
     /// Ask a running node to make or list things.
     Admin(AdminArgs),
+    /// Move everything of one store into another; goes on when it was interrupted.
+    Migrate(migrate::MigrateArgs),
     /// Measure a node.
     Bench {
         #[command(subcommand)]
@@ -162,12 +164,32 @@ enum AdminCommand {
         #[arg(long, value_parser = snowflake)]
         user: u64,
     },
+    /// Move the node's store to another one while it serves: with --to URL it starts, then `status`,
+    /// `switch` or `cancel`.
+    #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+    Migrate {
+        /// The store to move to, empty or left by an interrupted migration.
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+        #[command(subcommand)]
+        what: Option<MigrateCommand>,
+    },
     /// List what the node has.
     List {
         /// What to list.
         #[arg(value_enum, default_value_t = What::Guilds)]
         what: What,
     },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum MigrateCommand {
+    /// How far it is.
+    Status,
+    /// Make the node use the new store; possible when the state is `ready`.
+    Switch,
+    /// End it; the node goes on with the store it has.
+    Cancel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -211,6 +233,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Dev(dev) => run_dev(dev).await,
             Command::Serve(serve) => run_serve(serve).await,
             Command::Admin(admin) => run_admin(admin).await,
+            Command::Migrate(args) => migrate::run(args).await,
             Command::Bench { what } => bench::run(what).await,
         }
     });
@@ -367,6 +390,12 @@ async fn run_admin(args: AdminArgs) -> anyhow::Result<()> {
             let (guild, user): (GuildId, UserId) = (Id::new(guild), Id::new(user));
             Request::AddMember { guild, user }
         }
+        AdminCommand::Migrate { to: Some(to), .. } => Request::Migrate { to },
+        AdminCommand::Migrate { what, .. } => match what {
+            Some(MigrateCommand::Switch) => Request::MigrateSwitch,
+            Some(MigrateCommand::Cancel) => Request::MigrateCancel,
+            Some(MigrateCommand::Status) | None => Request::MigrateStatus,
+        },
         AdminCommand::List { what } => Request::List {
             what: match what {
                 What::Guilds => Listing::Guilds,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod migrate;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

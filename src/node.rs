@@ -7,6 +7,7 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +15,9 @@ use chat::{Chat, ChatConfig};
 use gateway::{Context as GatewayContext, GatewayConfig};
 use storage::DataService;
 use storage::blob::BlobStore;
+use storage::migrate::Switch;
+use storage::migrate::online::Online;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -97,10 +101,15 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
             other => other.into(),
         })
         .with_context(|| format!("cannot open the store {shown}"))?;
+    storage::migrate::servable(&*store)
+        .await
+        .with_context(|| format!("cannot serve from the store {shown}"))?;
+    let switch = Arc::new(Switch::new(store));
+    let migration = Online::new(switch.clone(), &config.storage_url());
     let data = if demo.reads_apart {
-        DataService::without_joining(store)
+        DataService::without_joining(switch)
     } else {
-        DataService::new(store)
+        DataService::new(switch)
     };
     // The place itself is not named: what an operator mistook for one may hold a secret.
     let blobs = BlobStore::open(&config.blobs_place())
@@ -155,7 +164,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     let admin = if in_memory && config.admin_socket.is_none() {
         None
     } else {
-        Some(admin::listen(&config.admin_socket_path(), chat.clone()).await?)
+        Some(admin::listen(&config.admin_socket_path(), chat.clone(), migration).await?)
     };
     let observer = observe(chat.node().clone(), data.clone());
     context.set_ready(true);

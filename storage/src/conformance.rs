@@ -3,7 +3,7 @@
 //! ```text
 //!  storage/tests/engines.rs ── engine_conformance!(name, engine) ─▶ one #[tokio::test] per case
 //!                                                                   │
-//!        accounts · guilds · messages · reactions · pins · read_states · batches · restart
+//!        accounts · guilds · messages · reactions · pins · read_states · batches · copying · restart
 //! ```
 //!
 //! A case opens the engine it is given, writes through the port alone, and asserts; it panics when
@@ -34,6 +34,7 @@ pub mod reactions;
 pub mod pins;
 pub mod read_states;
 pub mod batches;
+pub mod copying;
 pub mod restart;
 pub mod faulty;
 
@@ -55,10 +56,11 @@ macro_rules! engine_conformance {
             accounts: unique_names, bots_share_names, changes, listing;
             guilds: snapshot, deletion, membership, bans, channels_move_and_go;
             messages: paging, by_id, around, across_buckets, last_message_ids, patches, replaced, large_values, purge, put_while_purged, purge_list, lost_files;
-            reactions: counting, order, paging_reactors, clearing, several_at_once, need_their_message;
+            reactions: counting, order, paging_reactors, times, clearing, several_at_once, need_their_message;
             pins: order_and_count, follow_their_message;
             read_states: merged_in_any_order, listed, deleted;
             batches: all_or_nothing, within_a_batch, in_order, settings, many_at_once, close_refuses;
+            copying: listed_settings, raised_last_messages, files_put_on_the_list;
             restart: everything_is_still_there;
         }
     };

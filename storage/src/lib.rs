@@ -1,7 +1,8 @@
 //! What survives: engines behind one port, the data service in front of them, blobs.
 //!
 //! In story order: the port ([`store`], [`upkeep`]), who speaks to it ([`data_service`]), where it ends
-//! ([`engine`]), files ([`blob`]), and the suite every engine must pass (`conformance`, feature `testsuite`).
+//! ([`engine`]), files ([`blob`]), moving it all
+//! elsewhere ([`migrate`]), and the suite every engine must pass (`conformance`, feature `testsuite`).
 
 pub mod error;
 pub mod store;
@@ -9,6 +10,7 @@ pub mod upkeep;
 pub mod engine;
 pub mod data_service;
 pub mod blob;
+pub mod migrate;
 #[cfg(any(test, feature = "testsuite"))]
 pub mod conformance;
 

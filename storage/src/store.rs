@@ -57,6 +57,12 @@ pub enum Write {
     /// These files are deleted: they leave the list of [`Store::files_to_delete`]. Ones that are not
     /// on it are no error.
     ForgetFiles(ChannelId, Vec<AttachmentId>),
+    /// These files are to be deleted: they come onto the list of [`Store::files_to_delete`], as those
+    /// do that a message lost. For whoever copies that list; all are of one channel.
+    LoseFiles(ChannelId, Vec<LostFile>),
+    /// A message with this id was there: raises the `last_message_id` of a guild or a channel to it,
+    /// as a [`Write::PutMessage`] does. For whoever copies a channel whose last message was deleted.
+    RaiseLastMessage(LastOf, MessageId),
     /// Settings of a guild.
     PutGuild(Box<Guild>),
     /// A guild and everything in it but its messages is gone; those are removed by a job (see
@@ -88,6 +94,15 @@ pub enum Write {
     DeleteReadState(UserId, ChannelId),
     /// A small named value (secrets of the installation, the demo's ids).
     PutSetting(String, Vec<u8>),
+}
+
+/// Whose last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastOf {
+    /// A guild's, see [`GuildSnapshot::last_message_id`].
+    Guild(GuildId),
+    /// A channel's, see [`GuildSnapshot::channels`].
+    Channel(ChannelId),
 }
 
 /// Fields of a stored message to replace; `None` leaves a field as it is.
@@ -203,6 +218,9 @@ pub struct EmojiCount {
     pub emoji: ReactionEmoji,
     /// How many users.
     pub count: u64,
+    /// When it was first used, Unix milliseconds: what it is ordered by. The reaction that did may be
+    /// gone.
+    pub first_at_ms: u64,
 }
 
 /// How many users reacted with an emoji, as one of them sees it.
@@ -218,14 +236,26 @@ pub struct ReactionCount {
 
 /// A pending commit: resolves when the batch is durable or known to have failed. Dropping it does
 /// not undo the batch.
-#[derive(Debug)]
-pub struct Commit(tokio::sync::oneshot::Receiver<Result<()>>);
+pub struct Commit {
+    wait: Option<tokio::sync::oneshot::Receiver<Result<()>>>,
+    held: Option<Box<dyn Send + Sync>>,
+}
 
 impl Commit {
     /// A commit and the end an engine settles it with.
     pub fn new() -> (tokio::sync::oneshot::Sender<Result<()>>, Self) {
         let (settle, wait) = tokio::sync::oneshot::channel();
-        (settle, Self(wait))
+        let commit = Self {
+            wait: Some(wait),
+            held: None,
+        };
+        (settle, commit)
+    }
+
+    /// Keeps something until the batch is settled, also when the commit is dropped before.
+    pub(crate) fn holding(mut self, held: impl Send + Sync + 'static) -> Self {
+        self.held = Some(Box::new(held));
+        self
     }
 
     /// A commit that is already settled.
@@ -243,14 +273,36 @@ impl std::future::Future for Commit {
         self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
-        let wait = std::pin::Pin::new(&mut self.get_mut().0);
-        wait.poll(cx).map(|settled| {
-            settled.unwrap_or_else(|_| {
-                Err(StoreError::Unknown(
-                    "the store stopped before it answered".to_owned(),
-                ))
-            })
-        })
+        let unknown = || StoreError::Unknown("the store stopped before it answered".to_owned());
+        let this = self.get_mut();
+        let Some(wait) = &mut this.wait else {
+            return std::task::Poll::Ready(Err(unknown()));
+        };
+        let settled = std::task::ready!(std::pin::Pin::new(wait).poll(cx));
+        this.wait = None;
+        this.held = None;
+        std::task::Poll::Ready(settled.unwrap_or_else(|_| Err(unknown())))
+    }
+}
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        if let (Some(wait), Some(held)) = (self.wait.take(), self.held.take())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let _ = wait.await;
+                drop(held);
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Commit")
+            .field("settled", &self.wait.is_none())
+            .finish_non_exhaustive()
     }
 }
 
@@ -393,6 +445,15 @@ pub trait Store: Send + Sync + 'static {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<UserId>>;
+    /// Like [`Store::reactors`], with the time of each reaction (Unix milliseconds).
+    async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>>;
 
     /// A user's read state of a channel.
     async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>>;
@@ -401,6 +462,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// A value stored with [`Write::PutSetting`].
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// All settings, by the bytes of their names from above `after`, at most `limit`.
+    async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>>;
     /// Deletes the messages of a channel that is gone, at most `limit` at a time; answers how many
     /// it deleted, so that a job can go on until 0.
     ///

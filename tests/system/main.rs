@@ -13,6 +13,7 @@ mod compression;
 mod drain;
 mod durability;
 mod guild_crash;
+mod migrate;
 mod rate_limits;
 mod read_states;
 mod resume;

@@ -354,6 +354,29 @@ impl Store for Faulty {
         .await
     }
 
+    async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
+        let times = self
+            .inner
+            .reaction_times(channel, message, emoji, after, limit);
+        self.read("reaction_times", times).await
+    }
+
+    async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        self.read("list_settings", self.inner.list_settings(after, limit))
+            .await
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.read("setting", self.inner.setting(name)).await
     }

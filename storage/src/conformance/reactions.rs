@@ -120,7 +120,7 @@ pub async fn order(engine: &dyn Engine) {
         ReactionCount {
             emoji: custom("old"),
             count: 2,
-            me: true
+            me: true,
         }
     );
     assert_eq!(
@@ -161,6 +161,50 @@ pub async fn paging_reactors(engine: &dyn Engine) {
             .unwrap()
             .is_empty()
     );
+}
+
+/// When each user reacted, page by page, and when the emoji was first used, which outlives the one who
+/// did.
+pub async fn times(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let id = message_id(1, 1);
+    let react = |user, at_ms| Write::PutReaction(reaction(id, user, "👍", at_ms));
+    let other = Write::PutReaction(reaction(id, ADA, "❤", 1));
+    let batch = vec![
+        put(id),
+        other,
+        react(ADA, 40),
+        react(BOB, 50),
+        react(BOB, 60),
+        react(Id::new(5), 70),
+    ];
+    store.commit(batch).await.unwrap();
+    let thumb = emoji("👍");
+    let times = async |after, limit| {
+        let times = store.reaction_times(CHANNEL, id, &thumb, after, limit);
+        times.await.unwrap()
+    };
+    assert_eq!(times(None, 2).await, [(Id::new(5), 70), (ADA, 40)]);
+    assert_eq!(times(Some(ADA), 9).await, [(BOB, 50)]);
+    assert_eq!(times(None, 0).await, []);
+    assert_eq!(times(Some(BOB), 9).await, []);
+    let first = async || {
+        let seen = store
+            .reaction_counts(CHANNEL, &[id])
+            .await
+            .unwrap()
+            .remove(0);
+        let thumb = seen.into_iter().find(|count| count.emoji == emoji("👍"));
+        thumb.map(|count| count.first_at_ms)
+    };
+    let unreact = |user| Write::DeleteReaction(CHANNEL, id, emoji("👍"), user);
+    store.commit(vec![unreact(ADA)]).await.unwrap();
+    assert_eq!(times(None, 9).await, [(Id::new(5), 70), (BOB, 50)]);
+    assert_eq!(first().await, Some(40));
+    let gone = vec![unreact(BOB), unreact(Id::new(5)), react(ADA, 90)];
+    store.commit(gone).await.unwrap();
+    assert_eq!(times(None, 9).await, [(ADA, 90)]);
+    assert_eq!(first().await, Some(90));
 }
 
 /// One emoji or all are cleared, those of the same batch too.

@@ -430,6 +430,8 @@ pub(super) fn changes(write: &Write) -> Changes {
         | Write::PutBan(_)
         | Write::DeleteBan(..)
         | Write::PutReadState(_)
+        | Write::LoseFiles(..)
+        | Write::RaiseLastMessage(..)
         | Write::DeleteReadState(..)
         | Write::PutSetting(..) => Changes::Nothing,
     }

@@ -374,9 +374,32 @@ impl Store for FjallStore {
             .await
     }
 
+    async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
+        let emoji = emoji.clone();
+        self.read(move |reader| reader.reaction_times(channel, message, &emoji, after, limit))
+            .await
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let name = name.to_owned();
         self.read(move |reader| reader.setting(&name)).await
+    }
+
+    async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let after = after.map(str::to_owned);
+        self.read(move |reader| reader.list_settings(after.as_deref(), limit))
+            .await
     }
 
     async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {

@@ -189,7 +189,7 @@ impl Store for MemoryStore {
         let state = self.state.lock();
         let users = |(message, emoji): &(MessageId, ReactionEmoji)| {
             let users = state.reactors((channel, *message), emoji);
-            users.into_iter().flatten().copied().collect()
+            users.into_iter().flatten().map(|(user, _)| *user).collect()
         };
         Ok(of.iter().map(users).collect())
     }
@@ -203,7 +203,7 @@ impl Store for MemoryStore {
         let state = self.state.lock();
         let among = |(message, emoji): &(MessageId, ReactionEmoji)| {
             let users = state.reactors((channel, *message), emoji);
-            users.is_some_and(|users| users.contains(&user))
+            users.is_some_and(|users| users.contains_key(&user))
         };
         Ok(of.iter().map(among).collect())
     }
@@ -222,7 +222,7 @@ impl Store for MemoryStore {
         let after = users
             .into_iter()
             .flat_map(|users| users.range((from, Unbounded)));
-        Ok(after.take(limit).copied().collect())
+        Ok(after.take(limit).map(|(user, _)| *user).collect())
     }
 
     async fn read_state(&self, user: UserId, channel: ChannelId) -> Result<Option<ReadState>> {
@@ -236,8 +236,40 @@ impl Store for MemoryStore {
         Ok(states.map(|(_, state)| state.clone()).collect())
     }
 
+    async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
+        let state = self.state.lock();
+        let from = after.map_or(Unbounded, Excluded);
+        let users = state.reactors((channel, message), emoji);
+        let after = users
+            .into_iter()
+            .flat_map(|users| users.range((from, Unbounded)));
+        Ok(after.take(limit).map(|(user, at)| (*user, *at)).collect())
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.state.lock().settings.get(name).cloned())
+    }
+
+    async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let from = after.map_or(Unbounded, Excluded);
+        let state = self.state.lock();
+        Ok(state
+            .settings
+            .range::<str, _>((from, Unbounded))
+            .take(limit)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect())
     }
 
     async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {

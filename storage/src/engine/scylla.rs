@@ -90,6 +90,8 @@ pub use start::BATCH_BYTES_NEEDED;
 pub use statements::PAGE_ROWS;
 pub use url::CONTACT_POINTS_MAX;
 
+pub(crate) use scopes::bytes;
+
 /// The engine behind `scylla://…`.
 pub struct ScyllaStore {
     link: Arc<Link>,
@@ -296,8 +298,29 @@ impl Store for ScyllaStore {
         self.link.read_states(user, limit).await
     }
 
+    async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
+        self.link
+            .reaction_times(channel, message, emoji, after, limit)
+            .await
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.link.setting(name).await
+    }
+
+    async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        self.link.list_settings(after, limit).await
     }
 
     async fn purge_channel(&self, channel: ChannelId, limit: usize) -> Result<usize> {

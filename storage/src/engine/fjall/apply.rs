@@ -21,7 +21,7 @@ use super::pending::Pending;
 use super::value;
 use crate::engine::rules::{self, Counted};
 use crate::error::StoreError;
-use crate::store::{LostFile, RecordPatch, Result, Write};
+use crate::store::{LastOf, LostFile, RecordPatch, Result, Write};
 
 /// Applies a batch; on an error the caller discards whatever of it was applied.
 ///
@@ -54,6 +54,17 @@ fn apply(pending: &mut Pending<'_>, write: Write) -> Result<()> {
                 pending.delete(keys::pair(Table::FilesToDelete, channel, file));
             }
             Ok(())
+        }
+        Write::LoseFiles(channel, files) => files.iter().try_for_each(|file| {
+            let key = keys::pair(Table::FilesToDelete, channel, file.attachment_id);
+            put(pending, key, file)
+        }),
+        Write::RaiseLastMessage(of, message) => {
+            let key = match of {
+                LastOf::Guild(guild) => keys::of(Table::GuildState, guild),
+                LastOf::Channel(channel) => keys::of(Table::ChannelState, channel),
+            };
+            raise(pending, key, message)
         }
         Write::PutGuild(guild) => put(pending, keys::of(Table::Guilds, guild.id), &guild),
         Write::DeleteGuild(guild) => delete_guild(pending, guild),

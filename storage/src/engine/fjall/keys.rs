@@ -257,6 +257,16 @@ pub(super) fn named(table: Table, name: &str) -> Result<Key> {
     Ok(Key::all(table).text(checked_text(name.as_bytes())?))
 }
 
+/// The text in a key that [`named`] made.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub(super) fn name_in(key: &[u8]) -> Result<String> {
+    let name = key.get(2..).map(|text| text.to_vec());
+    name.and_then(|text| String::from_utf8(text).ok())
+        .ok_or_else(|| StoreError::Corrupt(format!("a key without a name: {key:?}")))
+}
+
 /// The id in the last 8 bytes of a key.
 ///
 /// # Errors
@@ -311,6 +321,8 @@ mod tests {
         let short = named(Table::Settings, "a").unwrap();
         let long = named(Table::Settings, "ab").unwrap();
         assert!(!long.in_table().starts_with(short.in_table()));
+        assert_eq!(name_in(long.in_table()).unwrap(), "ab");
+        assert!(name_in(&[0, 1, 0xff]).is_err());
         assert!(named(Table::Settings, &"x".repeat(rules::TEXT_MAX + 1)).is_err());
     }
 

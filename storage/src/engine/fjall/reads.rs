@@ -1,5 +1,7 @@
 //! What each read of the port looks at in the tables; all on one snapshot, so never half of a batch.
 
+use std::collections::BTreeMap;
+
 use model::ban::BanRecord;
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
@@ -297,6 +299,7 @@ impl Reader<'_> {
         let count = |counted: Counted| EmojiCount {
             emoji: counted.emoji,
             count: counted.count,
+            first_at_ms: counted.first_at_ms,
         };
         Ok(reactions.into_iter().map(count).collect())
     }
@@ -343,6 +346,47 @@ impl Reader<'_> {
             .take(limit)
             .map(decoded)
             .collect()
+    }
+
+    /// See [`crate::Store::reaction_times`].
+    pub(super) fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
+        let all = keys::reacted(Table::Reactions, channel, message, emoji)?;
+        let mut range = Range::of(&all);
+        if let Some(user) = after {
+            range = range.after(&keys::reaction(channel, message, emoji, user)?);
+        }
+        self.rows(range, Direction::Forward)
+            .take(limit)
+            .map(|row| {
+                let (key, at_ms) = row?;
+                Ok((keys::last_id(&key)?, value::decode_number(&at_ms)?))
+            })
+            .collect()
+    }
+
+    /// See [`crate::Store::list_settings`].
+    pub(super) fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        // Keys are ordered by the length of the name first; settings are few, so all are sorted.
+        let mut settings = BTreeMap::new();
+        for row in self.rows(Range::of(&Key::all(Table::Settings)), Direction::Forward) {
+            let (key, bytes) = row?;
+            let name = keys::name_in(&key)?;
+            if after.is_none_or(|after| name.as_str() > after) {
+                settings.insert(name, value::decode_bytes(&bytes)?.to_vec());
+            }
+        }
+        Ok(settings.into_iter().take(limit).collect())
     }
 
     /// See [`crate::Store::setting`].

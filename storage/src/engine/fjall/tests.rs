@@ -230,7 +230,7 @@ async fn deletes_leave_no_piece_behind() {
 }
 
 #[tokio::test]
-async fn one_process_at_a_time_and_no_newer_format() {
+async fn one_process_at_a_time_and_no_other_format() {
     let directory = tempfile::tempdir().unwrap();
     let store = FjallStore::open(directory.path()).await.unwrap();
     let second = FjallStore::open(directory.path()).await.unwrap_err();
@@ -238,19 +238,23 @@ async fn one_process_at_a_time_and_no_newer_format() {
         matches!(&second, StoreError::Broken(text) if text.contains("another process")),
         "{second}"
     );
-    let format = keys::named(Table::Meta, "format").unwrap();
-    let newer = tables::Changes::from([(format, Some(value::encode_number(2)))]);
-    store
-        .inner
-        .tables
-        .write(&store.inner.tables.reader(), &newer)
-        .unwrap();
     drop(store);
-    let refused = FjallStore::open(directory.path()).await.unwrap_err();
-    assert!(
-        matches!(&refused, StoreError::Broken(text) if text.contains("format 2")),
-        "{refused}"
-    );
+    // A newer one, and one from before the first.
+    for format in [2, 0] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(directory.path()).await.unwrap();
+        let key = keys::named(Table::Meta, "format").unwrap();
+        let other = tables::Changes::from([(key, Some(value::encode_number(format)))]);
+        let tables = &store.inner.tables;
+        tables.write(&tables.reader(), &other).unwrap();
+        drop(store);
+        let refused = FjallStore::open(directory.path()).await.unwrap_err();
+        let told = format!("format {format}");
+        assert!(
+            matches!(&refused, StoreError::Broken(text) if text.contains(&told)),
+            "{refused}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use model::{AttachmentId, ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 
 use crate::engine::rules;
 use crate::error::StoreError;
-use crate::store::{EmojiCount, GuildSnapshot, LostFile, Page, Result, Write};
+use crate::store::{EmojiCount, GuildSnapshot, LastOf, LostFile, Page, Result, Write};
 
 /// Where a message is.
 pub(super) type Place = (ChannelId, MessageId);
@@ -52,7 +52,8 @@ pub(super) struct State {
 pub(super) struct Reacted {
     pub(super) emoji: ReactionEmoji,
     pub(super) first_at_ms: u64,
-    pub(super) users: BTreeSet<UserId>,
+    /// Who, and when, Unix milliseconds.
+    pub(super) users: BTreeMap<UserId, u64>,
 }
 
 /// All keys whose first part is `first`: every id lies between the least and the greatest.
@@ -133,6 +134,12 @@ impl State {
                     self.lost_files.remove(&(channel, file));
                 }
             }
+            Write::LoseFiles(channel, files) => {
+                for file in files {
+                    self.lost_files.insert((channel, file.attachment_id), file);
+                }
+            }
+            Write::RaiseLastMessage(of, message) => self.raise(of, message),
             Write::PutGuild(guild) => {
                 self.guilds.insert(guild.id, *guild);
             }
@@ -180,16 +187,20 @@ impl State {
     }
 
     fn put_message(&mut self, record: MessageRecord) {
-        let raise = |last: &mut MessageId| *last = (*last).max(record.id);
-        self.last_message_of_channel
-            .entry(record.channel_id)
-            .and_modify(raise)
-            .or_insert(record.id);
-        self.last_message_of_guild
-            .entry(record.guild_id)
-            .and_modify(raise)
-            .or_insert(record.id);
+        self.raise(LastOf::Channel(record.channel_id), record.id);
+        self.raise(LastOf::Guild(record.guild_id), record.id);
         self.messages.insert((record.channel_id, record.id), record);
+    }
+
+    fn raise(&mut self, of: LastOf, message: MessageId) {
+        let last = match of {
+            LastOf::Guild(guild) => self.last_message_of_guild.entry(guild).or_insert(message),
+            LastOf::Channel(channel) => {
+                let last = self.last_message_of_channel.entry(channel);
+                last.or_insert(message)
+            }
+        };
+        *last = (*last).max(message);
     }
 
     fn delete_message(&mut self, place: Place) {
@@ -217,9 +228,10 @@ impl State {
             .or_insert_with(|| Reacted {
                 emoji: reaction.emoji,
                 first_at_ms: reaction.at_ms,
-                users: BTreeSet::new(),
+                users: BTreeMap::new(),
             });
-        reacted.users.insert(reaction.user_id);
+        let at_ms = reacted.users.entry(reaction.user_id);
+        at_ms.or_insert(reaction.at_ms);
     }
 
     fn delete_reaction(&mut self, place: Place, emoji: &ReactionEmoji, user: UserId) {
@@ -430,6 +442,7 @@ impl State {
         let count = |(_, reacted): (&Vec<u8>, &Reacted)| EmojiCount {
             emoji: reacted.emoji.clone(),
             count: u64::try_from(reacted.users.len()).unwrap_or(u64::MAX),
+            first_at_ms: reacted.first_at_ms,
         };
         reactions.into_iter().map(count).collect()
     }
@@ -439,7 +452,7 @@ impl State {
         &self,
         place: Place,
         emoji: &ReactionEmoji,
-    ) -> Option<&BTreeSet<UserId>> {
+    ) -> Option<&BTreeMap<UserId, u64>> {
         let all = self.reactions.get(&place)?;
         let reacted = all.get(&rules::emoji_identity(emoji))?;
         Some(&reacted.users)

@@ -21,7 +21,7 @@ use super::record::{self, MessageRow, Written, id, int, key, number};
 use super::statements::{Statement, big, blob, is};
 use super::work::{ChannelState, Counts, Place, Slot, Work};
 use crate::engine::{rules, value};
-use crate::store::{Result, Write};
+use crate::store::{LastOf, Result, Write};
 
 /// Reads one group has under way at once.
 pub const FACTS_AT_ONCE: usize = 32;
@@ -93,6 +93,12 @@ impl Needs {
             Write::DeletePin(channel, message) => {
                 self.pins.insert((*channel, *message));
             }
+            Write::RaiseLastMessage(LastOf::Guild(guild), _) => {
+                self.guild_last.insert(*guild);
+            }
+            Write::RaiseLastMessage(LastOf::Channel(channel), _) => {
+                self.channels.insert(*channel);
+            }
             Write::PutChannel(channel) => {
                 self.channels.insert(channel.id);
             }
@@ -113,6 +119,7 @@ impl Needs {
                 self.read_states.insert((*user, *channel));
             }
             Write::ForgetFiles(..)
+            | Write::LoseFiles(..)
             | Write::PutGuild(_)
             | Write::PutRole(..)
             | Write::DeleteRole(..)

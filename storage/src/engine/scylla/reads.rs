@@ -285,6 +285,29 @@ impl Link {
         all_decoded(self.rows(Statement::ReadStates, values).await?)
     }
 
+    /// See [`crate::Store::list_settings`].
+    pub(super) async fn list_settings(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let from = after.unwrap_or_default().to_owned();
+        // One more, for the one it begins above.
+        let asked = rows_max(limit.saturating_add(1));
+        let values = vec![is(CqlValue::Text(from)), whole(asked)];
+        let rows = self
+            .rows::<(String, Option<Vec<u8>>)>(Statement::Settings, values)
+            .await?;
+        rows.into_iter()
+            .filter(|(name, _)| after != Some(name.as_str()))
+            .take(limit)
+            .map(|(name, bytes)| {
+                let bytes = bytes.unwrap_or_default();
+                Ok((name, value::decode_bytes(&bytes)?.to_vec()))
+            })
+            .collect()
+    }
+
     /// See [`crate::Store::setting`].
     pub(super) async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let values = vec![is(CqlValue::Text(name.to_owned()))];

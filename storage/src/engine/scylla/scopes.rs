@@ -5,7 +5,7 @@ use model::{ChannelId, GuildId, UserId};
 
 use crate::engine::rules;
 use crate::error::StoreError;
-use crate::store::{Result, Write};
+use crate::store::{LastOf, Result, Write};
 
 /// A thing whose writes stand in one order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,8 +43,11 @@ fn of_write(write: &Write) -> [Option<Scope>; 2] {
         | Write::ClearReactions(channel, ..)
         | Write::PutPin(channel, ..)
         | Write::DeletePin(channel, _)
-        | Write::ForgetFiles(channel, _) => [Some(Channel(*channel)), None],
+        | Write::ForgetFiles(channel, _)
+        | Write::LoseFiles(channel, _) => [Some(Channel(*channel)), None],
         Write::PutReaction(reaction) => [Some(Channel(reaction.channel_id)), None],
+        Write::RaiseLastMessage(LastOf::Guild(guild), _) => [Some(Guild(*guild)), None],
+        Write::RaiseLastMessage(LastOf::Channel(channel), _) => [Some(Channel(*channel)), None],
         Write::PutGuild(guild) => [Some(Guild(guild.id)), None],
         Write::DeleteGuild(guild) | Write::PutRole(guild, _) | Write::DeleteRole(guild, _) => {
             [Some(Guild(*guild)), None]
@@ -78,6 +81,11 @@ pub(super) fn check(batch: &[Write]) -> Result<()> {
             rules::checked_text(&rules::emoji_identity(&reaction.emoji))?;
             small(&[reaction.user_id.get()])
         }
+        Write::LoseFiles(channel, files) => files
+            .iter()
+            .try_for_each(|file| small(&[channel.get(), file.attachment_id.get()])),
+        Write::RaiseLastMessage(LastOf::Guild(of), message) => small(&[of.get(), message.get()]),
+        Write::RaiseLastMessage(LastOf::Channel(of), message) => small(&[of.get(), message.get()]),
         Write::PutGuild(guild) => small(&[guild.id.get()]),
         Write::PutChannel(channel) => small(&[channel.id.get(), channel.guild_id.get()]),
         Write::PutRole(guild, role) => small(&[guild.get(), role.id.get()]),
@@ -100,7 +108,7 @@ fn small(ids: &[u64]) -> Result<()> {
 }
 
 /// About how many bytes a batch has, for the bound of a group.
-pub(super) fn bytes(batch: &[Write]) -> usize {
+pub(crate) fn bytes(batch: &[Write]) -> usize {
     batch.iter().map(bytes_of).sum()
 }
 
@@ -124,6 +132,7 @@ fn bytes_of(write: &Write) -> usize {
         }
         Write::PutSetting(_, value) => ROW + value.len(),
         Write::PutReadState(state) => ROW + DEEP + 24 * state.mentions.len(),
+        Write::LoseFiles(_, files) => files.len() * ROW,
         Write::PutGuild(_) | Write::PutChannel(_) | Write::PutAccount(_) => ROW + DEEP,
         _ => ROW,
     }

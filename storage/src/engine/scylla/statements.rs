@@ -94,7 +94,7 @@ statements! {
         ReactionsOfUser Read "SELECT message_id, emoji FROM reactions WHERE channel_id = ? AND bucket = ? AND (message_id, emoji, user_id) IN ?",
         /// All who reacted, to several messages with several emoji.
         ReactorsOf Read "SELECT message_id, emoji, user_id FROM reactions WHERE channel_id = ? AND bucket = ? AND (message_id, emoji) IN ?",
-        Reactors Read "SELECT user_id FROM reactions WHERE channel_id = ? AND bucket = ? AND message_id = ? AND emoji = ? AND user_id > ? LIMIT ?",
+        Reactors Read "SELECT user_id, at_ms FROM reactions WHERE channel_id = ? AND bucket = ? AND message_id = ? AND emoji = ? AND user_id > ? LIMIT ?",
     }
     "reaction_counts" {
         PutCount Write "INSERT INTO reaction_counts (channel_id, bucket, message_id, emoji, data) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
@@ -168,6 +168,8 @@ statements! {
         /// How far the search for orphans has come.
         PutCursor Write "INSERT INTO settings (shard, name, value) VALUES (1, ?, ?) USING TIMESTAMP ?",
         Cursor Read "SELECT value FROM settings WHERE shard = 1 AND name = ?",
+        /// Settings in the order of their names; an empty name is one.
+        Settings Read "SELECT name, value FROM settings WHERE shard = 0 AND name >= ? LIMIT ?",
         Setting Read "SELECT value FROM settings WHERE shard = 0 AND name = ?",
     }
 }

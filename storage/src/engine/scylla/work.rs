@@ -25,7 +25,7 @@ use model::{AttachmentId, ChannelId, GuildId, MessageId, UserId};
 use super::changes::{Kind, Part};
 use super::record;
 use crate::engine::rules::{self, Counted};
-use crate::store::{LostFile, Result, Write};
+use crate::store::{LastOf, LostFile, Result, Write};
 
 /// Where a message is.
 pub(super) type Place = (ChannelId, MessageId);
@@ -164,6 +164,21 @@ impl Work {
                 for file in files {
                     self.lost_files.insert((channel, file), None);
                 }
+            }
+            Write::LoseFiles(channel, files) => {
+                for file in files {
+                    let at = (channel, file.attachment_id);
+                    self.lost_files.insert(at, Some(file));
+                }
+            }
+            Write::RaiseLastMessage(of, message) => {
+                let last = match of {
+                    LastOf::Guild(guild) => &mut self.guild_last.entry(guild).or_default().now,
+                    LastOf::Channel(channel) => {
+                        &mut self.channels.entry(channel).or_default().now.last
+                    }
+                };
+                *last = (*last).max(Some(message));
             }
             Write::PutGuild(guild) => {
                 self.listed.insert((Kind::Guild, guild.id.get()), true);

@@ -14,7 +14,7 @@ use super::{KEYS_IN_MAX, QUESTIONS_AT_ONCE, rows_max};
 use crate::engine::rules::{self, Counted};
 use crate::engine::scylla::changes::whole;
 use crate::engine::scylla::link::Link;
-use crate::engine::scylla::record::{self, id, int, key};
+use crate::engine::scylla::record::{self, id, int, key, number};
 use crate::engine::scylla::statements::{Statement, big, blob, is};
 use crate::engine::scylla::work::Counts;
 use crate::engine::value;
@@ -61,6 +61,7 @@ impl Link {
             let seen = |(_, counted): (Vec<u8>, Counted)| EmojiCount {
                 emoji: counted.emoji,
                 count: counted.count,
+                first_at_ms: counted.first_at_ms,
             };
             counts.into_iter().map(seen).collect()
         };
@@ -165,6 +166,19 @@ impl Link {
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<UserId>> {
+        let times = self.reaction_times(channel, message, emoji, after, limit);
+        Ok(times.await?.into_iter().map(|(user, _)| user).collect())
+    }
+
+    /// See [`crate::Store::reaction_times`].
+    pub(in crate::engine::scylla) async fn reaction_times(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        emoji: &ReactionEmoji,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u64)>> {
         if limit == 0 {
             return Ok(Vec::new());
         }
@@ -174,7 +188,11 @@ impl Link {
             big(after.map_or(0, int)),
             whole(rows_max(limit)),
         ]);
-        let rows = self.rows::<(i64,)>(Statement::Reactors, values).await?;
-        rows.into_iter().map(|(user,)| id(user)).collect()
+        let rows = self
+            .rows::<(i64, Option<i64>)>(Statement::Reactors, values)
+            .await?;
+        rows.into_iter()
+            .map(|(user, at_ms)| Ok((id(user)?, number(at_ms.unwrap_or_default()))))
+            .collect()
     }
 }
