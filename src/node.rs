@@ -17,7 +17,6 @@ use storage::DataService;
 use storage::blob::BlobStore;
 use storage::migrate::Switch;
 use storage::migrate::online::Online;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
