@@ -26,6 +26,7 @@ use model::{ChannelId, GuildId, Id, MessageId, UserId};
 
 use super::MARKER_PREFIX;
 use super::row::{Key, Message, Reacted, Row};
+use crate::error::StoreError;
 use crate::store::{EmojiCount, Page, Result, Store};
 
 /// Rows of one piece: what is read, written and remembered together.
@@ -179,14 +180,26 @@ pub(super) async fn read(
             messages(store, channel, id_after(after), limit).await
         }
         Scope::LostFiles => {
-            let files = store.files_to_delete(WORK_LIST_MAX).await?;
+            let files = store.files_to_delete(WORK_LIST_MAX + 1).await?;
+            whole_list(files.len(), "files to delete")?;
             Ok(Piece::whole(files.into_iter().map(Row::LostFile).collect()))
         }
         Scope::Purges => {
-            let channels = store.channels_to_purge(WORK_LIST_MAX).await?;
+            let channels = store.channels_to_purge(WORK_LIST_MAX + 1).await?;
+            whole_list(channels.len(), "channels to purge")?;
             Ok(Piece::whole(channels.into_iter().map(Row::Purge).collect()))
         }
     }
+}
+
+/// Refuses a list that is longer than what is read of it.
+fn whole_list(read: usize, what: &str) -> Result<()> {
+    if read <= WORK_LIST_MAX {
+        return Ok(());
+    }
+    Err(StoreError::NotApplied(format!(
+        "more than {WORK_LIST_MAX} {what}; let a node work them off before"
+    )))
 }
 
 async fn settings(store: &dyn Store, after: Option<&Key>, limit: usize) -> Result<Piece> {
@@ -423,4 +436,16 @@ async fn scopes_of(store: &dyn Store, guild: GuildId) -> Result<Vec<Scope>> {
         .into_iter()
         .chain(channels.into_iter().map(Part::Messages));
     Ok(parts.map(|part| Scope::Guild(guild, part)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_too_long_is_refused_not_cut() {
+        assert_eq!(whole_list(WORK_LIST_MAX, "files"), Ok(()));
+        let told = whole_list(WORK_LIST_MAX + 1, "files to delete").unwrap_err();
+        assert!(told.to_string().contains("files to delete"), "{told}");
+    }
 }
