@@ -182,6 +182,8 @@ async fn connection(
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .keep_alive(true)
+        // A client may end its side after its request, and wait for the answer (RFC 9293, 3.6).
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
