@@ -440,6 +440,7 @@ async fn scopes_of(store: &dyn Store, guild: GuildId) -> Result<Vec<Scope>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

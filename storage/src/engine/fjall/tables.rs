@@ -105,6 +105,16 @@ impl Tables {
             .expect("invariant: every table was opened")
     }
 
+    /// Writes all that is in memory out to files.
+    #[cfg(test)]
+    pub(super) fn write_out(&self) {
+        for keyspace in &self.keyspaces {
+            keyspace
+                .rotate_memtable_and_wait()
+                .expect("the files can be written");
+        }
+    }
+
     /// A view of everything that is durable now.
     pub(super) fn reader(&self) -> Reader<'_> {
         Reader {

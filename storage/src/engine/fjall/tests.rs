@@ -6,6 +6,8 @@ use super::*;
 use crate::conformance::{CHANNEL, GUILD, found, ids, message_id, put, record};
 use model::Id;
 
+mod rot;
+
 fn large(number: u64, size: usize) -> MessageRecord {
     let mut record = record(message_id(1, number));
     record.content = (0..size)
