@@ -1,0 +1,199 @@
+//! What an engine does by itself, without the API: durable inserts of many writers, and pages read
+//! meanwhile. `cargo bench -p guildhall-storage --bench engine -- URL [SECONDS]`
+//!
+//! Prints one object of JSON: rates, times in milliseconds, CPU time per insert of the whole process.
+#![allow(missing_docs)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use model::channel::Channel;
+use model::guild::Guild;
+use model::message::MessageRecord;
+use model::{ChannelId, GuildId, Id, UserId};
+use storage::Store;
+use storage::engine;
+use storage::store::{Page, Write};
+
+const GUILD: GuildId = Id::new(1_000);
+const ADA: UserId = Id::new(3_000);
+const WRITERS: u64 = 64;
+const READERS: u64 = 4;
+/// Bytes of a message's text.
+const TEXT: usize = 200;
+/// Messages of a channel before it is measured, so that pages are full.
+const BEFORE: u64 = 200;
+
+fn channel(writer: u64) -> ChannelId {
+    Id::new(2_000 + writer)
+}
+
+fn message(writer: u64, number: u64) -> Write {
+    Write::PutMessage(Box::new(MessageRecord {
+        id: Id::new((330_000_000_000 + number) << 22 | writer),
+        channel_id: channel(writer),
+        guild_id: GUILD,
+        author_id: ADA,
+        kind: model::message::kind::DEFAULT,
+        content: format!("{number:0>TEXT$}"),
+        edited_timestamp: None,
+        tts: false,
+        mention_everyone: false,
+        mentions: Vec::new(),
+        mention_roles: Vec::new(),
+        attachments: Vec::new(),
+        embeds: Vec::new(),
+        components: Vec::new(),
+        nonce: None,
+        pinned: false,
+        flags: 0,
+        message_reference: None,
+    }))
+}
+
+/// CPU time of this process so far, its own and the kernel's for it.
+fn cpu() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // A tick is 10 ms on Linux, whatever the kernel's own clock does.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+fn at(sorted: &[Duration], part: f64) -> f64 {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
+    let index = (sorted.len() as f64 * part) as usize;
+    let time = sorted.get(index.min(sorted.len().saturating_sub(1)));
+    time.map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
+}
+
+async fn write(store: Arc<dyn Store>, writer: u64, stop: Arc<AtomicBool>) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for number in BEFORE.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let began = Instant::now();
+        if let Err(error) = store.commit(vec![message(writer, number)]).await {
+            panic!("{error}");
+        }
+        times.push(began.elapsed());
+    }
+    times
+}
+
+async fn read(
+    store: Arc<dyn Store>,
+    first: u64,
+    stop: Arc<AtomicBool>,
+    pages: Arc<AtomicU64>,
+) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for number in first.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let began = Instant::now();
+        let page = store.messages(channel(number % WRITERS), Page::Latest, 50);
+        match page.await {
+            Ok(page) => assert_eq!(page.len(), 50),
+            Err(error) => panic!("{error}"),
+        }
+        times.push(began.elapsed());
+        pages.fetch_add(1, Ordering::Relaxed);
+        // A reader at rest between two pages: not who reads most, but how long one takes.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    times
+}
+
+/// Inserts for a while, with or without readers.
+async fn measure(store: &Arc<dyn Store>, seconds: u64, readers: u64) -> serde_json::Value {
+    let stop = Arc::new(AtomicBool::new(false));
+    let pages = Arc::new(AtomicU64::new(0));
+    let (began, used) = (Instant::now(), cpu());
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| tokio::spawn(write(Arc::clone(store), writer, Arc::clone(&stop))))
+        .collect();
+    let readers: Vec<_> = (0..readers)
+        .map(|reader| {
+            let (store, stop, pages) = (Arc::clone(store), Arc::clone(&stop), Arc::clone(&pages));
+            tokio::spawn(read(store, reader * 17, stop, pages))
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    stop.store(true, Ordering::Relaxed);
+    let (mut inserts, mut reads) = (Vec::new(), Vec::new());
+    for writer in writers {
+        inserts.extend(writer.await.unwrap_or_else(|error| panic!("{error}")));
+    }
+    for reader in readers {
+        reads.extend(reader.await.unwrap_or_else(|error| panic!("{error}")));
+    }
+    let elapsed = began.elapsed();
+    let used = cpu().zip(used).map(|(now, before)| now - before);
+    inserts.sort_unstable();
+    reads.sort_unstable();
+    #[allow(clippy::cast_precision_loss)]
+    let count = inserts.len() as f64;
+    serde_json::json!({
+        "inserts": inserts.len(),
+        "inserts_per_second": (count / elapsed.as_secs_f64()).round(),
+        "insert_ms": {"p50": at(&inserts, 0.5), "p99": at(&inserts, 0.99)},
+        "cpu_us_per_insert": used.map(|used| used.as_secs_f64() * 1e6 / count),
+        "pages": reads.len(),
+        "page_ms": {"p50": at(&reads, 0.5), "p99": at(&reads, 0.99)},
+    })
+}
+
+#[tokio::main]
+async fn main() {
+    // cargo passes --bench.
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"));
+    let directory = std::env::temp_dir().join(format!("guildhall-bench-{}", std::process::id()));
+    let here = format!("fjall:{}", directory.display());
+    let url = arguments.next().unwrap_or(here);
+    let seconds = arguments
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(10);
+    let store = engine::open(&url)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut batch = vec![Write::PutGuild(Box::new(Guild::new(GUILD, "bench", ADA)))];
+    for writer in 0..WRITERS {
+        let channel = Channel::new(channel(writer), GUILD, 0, "general");
+        batch.push(Write::PutChannel(Box::new(channel)));
+    }
+    let mut commits = vec![store.commit(batch)];
+    for writer in 0..WRITERS {
+        let some = (0..BEFORE).map(|number| message(writer, number)).collect();
+        commits.push(store.commit(some));
+    }
+    for commit in commits {
+        commit.await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    let alone = measure(&store, seconds, 0).await;
+    let with_readers = measure(&store, seconds, READERS).await;
+    let closed = store.close().await;
+    drop(store);
+    // Only what this run made itself.
+    let _ = std::fs::remove_dir_all(&directory);
+    closed.unwrap_or_else(|error| panic!("{error}"));
+    let scheme = url.split(':').next().unwrap_or_default();
+    println!(
+        "{}",
+        serde_json::json!({
+            "engine": scheme, "seconds": seconds, "writers": WRITERS, "text_bytes": TEXT,
+            "load": std::fs::read_to_string("/proc/loadavg").ok().map(|load| load.trim().to_owned()),
+            "inserts_alone": alone, "with_readers": with_readers, "readers": READERS,
+        })
+    );
+}
