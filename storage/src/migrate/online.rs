@@ -307,16 +307,26 @@ impl Online {
         let target = job.mirror.target.clone();
         let marked = tokio::time::timeout(SWITCH_TIME_MAX, keep_marker(&*target, &marker)).await;
         marked.map_err(late)?.map_err(Failure::Target)?;
+        // From here on nobody else can end this migration, and close the target with it.
+        if self.inner.lock().job.take().is_none() {
+            return Err(Failure::Refused("the migration has ended".to_owned()));
+        }
         let moved = Marker::Moved { to };
-        keep_marker(&*old, &moved).await.map_err(Failure::Source)?;
+        if let Err(error) = keep_marker(&*old, &moved).await {
+            drop(hold);
+            {
+                let mut inner = self.inner.lock();
+                inner.state = State::Failed;
+                inner.error = Some(error.to_string());
+            }
+            self.end(&job, State::Failed, None);
+            let _ = target.close().await;
+            return Err(Failure::Source(error));
+        }
         hold.change(target);
         drop(hold);
+        self.inner.lock().state = State::Switched;
         job.cancel.cancel();
-        {
-            let mut inner = self.inner.lock();
-            inner.state = State::Switched;
-            inner.job = None;
-        }
         job.mirror.fail("the node has switched".to_owned());
         if let Err(error) = old.close().await {
             tracing::warn!(%error, "the old store did not close; what it held is in the new one");
@@ -324,12 +334,14 @@ impl Online {
         Ok(())
     }
 
-    fn end(&self, job: &Job, state: State, error: Option<String>) {
+    /// Ends a migration; answers whether it was not ended before.
+    fn end(&self, job: &Job, state: State, error: Option<String>) -> bool {
         self.switch.detach(&job.mirror);
         job.cancel.cancel();
         let mut inner = self.inner.lock();
         let ours = inner.job.as_ref();
-        if ours.is_some_and(|ours| Arc::ptr_eq(&ours.mirror, &job.mirror)) {
+        let ours = ours.is_some_and(|ours| Arc::ptr_eq(&ours.mirror, &job.mirror));
+        if ours {
             inner.job = None;
             inner.state = state;
             if let Some(error) = &error {
@@ -339,6 +351,7 @@ impl Online {
         }
         drop(inner);
         job.mirror.fail("the migration has ended".to_owned());
+        ours
     }
 }
 
@@ -358,8 +371,10 @@ impl Running {
             why = self.job.mirror.until_failed() => why,
             why = self.work() => why,
         };
-        self.online.end(&self.job, State::Failed, Some(ended));
-        let _ = self.job.mirror.target.close().await;
+        // Who ended it before has closed the target, or the node uses it now.
+        if self.online.end(&self.job, State::Failed, Some(ended)) {
+            let _ = self.job.mirror.target.close().await;
+        }
     }
 
     /// Copies and compares; then waits for ever. Answers why it ended.

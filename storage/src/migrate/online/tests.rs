@@ -48,6 +48,21 @@ async fn until(seen: impl Fn() -> bool) {
     }
 }
 
+/// The job ends in no certain order: it must not take the store that the node uses now with it.
+#[tokio::test]
+async fn a_node_that_has_switched_can_write() {
+    for number in 1..=30 {
+        let moving = Moving::ready().await;
+        moving.online.switch().await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let written = moving.switch.commit(vec![put(message_id(1, number))]);
+        written.await.unwrap();
+        assert_eq!(moving.online.status().state, State::Switched);
+    }
+}
+
 /// What waits for the target when the switch is asked for is in it when the node uses it.
 #[tokio::test]
 async fn a_switch_waits_for_the_log() {
