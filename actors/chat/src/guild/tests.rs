@@ -107,8 +107,15 @@ impl World {
     }
 
     async fn kill(&self, kind: &str) {
-        eventually!(self.process(kind).is_some());
-        let pid = self.process(kind).unwrap();
+        // Found and taken in one look: it may die of another's death right after.
+        let found = parking_lot::Mutex::new(None);
+        eventually!({
+            *found.lock() = self.process(kind);
+            found.lock().is_some()
+        });
+        let Some(pid) = found.into_inner() else {
+            return;
+        };
         self.chat.node().exit(pid, ExitReason::Kill);
         self.chat.node().wait_for_exit(pid).await;
     }
