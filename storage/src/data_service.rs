@@ -56,8 +56,10 @@ use hot::HotChannel;
 pub use query::History;
 use query::{Changes, Query};
 
-/// Longest time a page read may take before its readers are told [`StoreError::Busy`].
-pub const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest time a read may take before its readers are told [`StoreError::Busy`]. A page of history is
+/// up to three queries one after the other, each of which a cluster that has just lost a node may take
+/// seconds for.
+pub const READ_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The store as the actors see it. Clones share the same flights and the same engine.
 #[derive(Clone)]
