@@ -163,6 +163,30 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
+    /// An ordinary message without a text and without anything else.
+    pub fn new(id: MessageId, channel_id: ChannelId, guild_id: GuildId, author_id: UserId) -> Self {
+        Self {
+            id,
+            channel_id,
+            guild_id,
+            author_id,
+            kind: kind::DEFAULT,
+            content: String::new(),
+            edited_timestamp: None,
+            tts: false,
+            mention_everyone: false,
+            mentions: Vec::new(),
+            mention_roles: Vec::new(),
+            attachments: Vec::new(),
+            embeds: Vec::new(),
+            components: Vec::new(),
+            nonce: None,
+            pinned: false,
+            flags: 0,
+            message_reference: None,
+        }
+    }
+
     /// The message it answers, when it is a reply.
     pub fn answers(&self) -> Option<MessageId> {
         let reference = self.message_reference.as_ref()?;

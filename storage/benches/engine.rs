@@ -31,24 +31,13 @@ fn channel(writer: u64) -> ChannelId {
 
 fn message(writer: u64, number: u64) -> Write {
     Write::PutMessage(Box::new(MessageRecord {
-        id: Id::new((330_000_000_000 + number) << 22 | writer),
-        channel_id: channel(writer),
-        guild_id: GUILD,
-        author_id: ADA,
-        kind: model::message::kind::DEFAULT,
         content: format!("{number:0>TEXT$}"),
-        edited_timestamp: None,
-        tts: false,
-        mention_everyone: false,
-        mentions: Vec::new(),
-        mention_roles: Vec::new(),
-        attachments: Vec::new(),
-        embeds: Vec::new(),
-        components: Vec::new(),
-        nonce: None,
-        pinned: false,
-        flags: 0,
-        message_reference: None,
+        ..MessageRecord::new(
+            Id::new((330_000_000_000 + number) << 22 | writer),
+            channel(writer),
+            GUILD,
+            ADA,
+        )
     }))
 }
 

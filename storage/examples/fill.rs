@@ -32,24 +32,13 @@ fn user(number: u64) -> UserId {
 fn record(number: u64, id: MessageId) -> MessageRecord {
     let guild = number % GUILDS;
     MessageRecord {
-        id,
-        channel_id: Id::new(10_000 + guild * 100 + number / GUILDS % CHANNELS),
-        guild_id: Id::new(1_000 + guild),
-        author_id: user(number * 7),
-        kind: model::message::kind::DEFAULT,
         content: format!("message {number} ").repeat(1 + usize::try_from(number % 8).unwrap_or(0)),
-        edited_timestamp: None,
-        tts: false,
-        mention_everyone: false,
-        mentions: Vec::new(),
-        mention_roles: Vec::new(),
-        attachments: Vec::new(),
-        embeds: Vec::new(),
-        components: Vec::new(),
-        nonce: None,
-        pinned: false,
-        flags: 0,
-        message_reference: None,
+        ..MessageRecord::new(
+            id,
+            Id::new(10_000 + guild * 100 + number / GUILDS % CHANNELS),
+            Id::new(1_000 + guild),
+            user(number * 7),
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use model::attachment::Attachment;
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
 use model::guild::Guild;
@@ -25,7 +26,7 @@ use model::snowflake::BUCKET_MS;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
 
-use crate::store::{Store, Write};
+use crate::store::{EmojiCount, ReactionCount, Result, Store, Write};
 
 pub mod accounts;
 pub mod guilds;
@@ -95,24 +96,8 @@ pub fn message_id(bucket: u64, number: u64) -> MessageId {
 /// A message of [`ADA`] in [`CHANNEL`] that says its id.
 pub fn record(id: MessageId) -> MessageRecord {
     MessageRecord {
-        id,
-        channel_id: CHANNEL,
-        guild_id: GUILD,
-        author_id: ADA,
-        kind: model::message::kind::DEFAULT,
         content: format!("message {id}"),
-        edited_timestamp: None,
-        tts: false,
-        mention_everyone: false,
-        mentions: Vec::new(),
-        mention_roles: Vec::new(),
-        attachments: Vec::new(),
-        embeds: Vec::new(),
-        components: Vec::new(),
-        nonce: None,
-        pinned: false,
-        flags: 0,
-        message_reference: None,
+        ..MessageRecord::new(id, CHANNEL, GUILD, ADA)
     }
 }
 
@@ -129,6 +114,50 @@ pub fn account(id: UserId, name: &str, bot: bool) -> Account {
         application: None,
         token_generation: 0,
     }
+}
+
+/// A file of one byte that is called after its id.
+pub fn file(id: u64) -> Attachment {
+    Attachment {
+        id: Id::new(id),
+        filename: format!("{id}.txt"),
+        description: None,
+        content_type: None,
+        size: 1,
+        url: String::new(),
+        proxy_url: String::new(),
+        width: None,
+        height: None,
+        flags: 0,
+    }
+}
+
+/// The reactions of several messages of a channel as `reader` sees them.
+///
+/// # Errors
+/// What the store answers.
+pub async fn reactions(
+    store: &dyn Store,
+    channel: ChannelId,
+    messages: &[MessageId],
+    reader: UserId,
+) -> Result<Vec<Vec<ReactionCount>>> {
+    let counts = store.reaction_counts(channel, messages).await?;
+    let of: Vec<(MessageId, ReactionEmoji)> = messages
+        .iter()
+        .zip(&counts)
+        .flat_map(|(message, counts)| counts.iter().map(|count| (*message, count.emoji.clone())))
+        .collect();
+    let mut reacted = store.reacted(channel, reader, &of).await?.into_iter();
+    let mut seen = |count: EmojiCount| ReactionCount {
+        emoji: count.emoji,
+        count: count.count,
+        me: reacted.next().unwrap(),
+    };
+    Ok(counts
+        .into_iter()
+        .map(|counts| counts.into_iter().map(&mut seen).collect())
+        .collect())
 }
 
 /// A unicode emoji.

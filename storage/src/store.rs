@@ -409,33 +409,6 @@ pub trait Store: Send + Sync + 'static {
         user: UserId,
         of: &[(MessageId, ReactionEmoji)],
     ) -> Result<Vec<bool>>;
-    /// Reactions of several messages of a channel, as `reader` sees them: [`Store::reaction_counts`]
-    /// joined with [`Store::reacted`].
-    async fn reactions(
-        &self,
-        channel: ChannelId,
-        messages: &[MessageId],
-        reader: UserId,
-    ) -> Result<Vec<Vec<ReactionCount>>> {
-        let counts = self.reaction_counts(channel, messages).await?;
-        let of: Vec<(MessageId, ReactionEmoji)> = messages
-            .iter()
-            .zip(&counts)
-            .flat_map(|(message, counts)| {
-                counts.iter().map(|count| (*message, count.emoji.clone()))
-            })
-            .collect();
-        let mut reacted = self.reacted(channel, reader, &of).await?.into_iter();
-        let mut seen = |count: EmojiCount| ReactionCount {
-            emoji: count.emoji,
-            count: count.count,
-            me: reacted.next().unwrap_or_default(),
-        };
-        Ok(counts
-            .into_iter()
-            .map(|counts| counts.into_iter().map(&mut seen).collect())
-            .collect())
-    }
     /// Users who reacted with an emoji, in id order from above `after`, at most `limit`.
     async fn reactors(
         &self,

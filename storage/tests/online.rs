@@ -12,7 +12,7 @@ use model::member::MemberRecord;
 use model::user::Account;
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
 use storage::conformance::{
-    ADA, BOB, CHANNEL, GUILD, account, emoji, found, message_id, put, reaction, record,
+    ADA, BOB, CHANNEL, GUILD, account, emoji, file, found, message_id, put, reaction, record,
 };
 use storage::migrate::online::{Online, State, Status};
 use storage::migrate::progress::Progress;
@@ -278,18 +278,7 @@ async fn a_cancelled_one_is_taken_up_again() {
     let other = GuildId::new(1_001);
     let lost = |id: u64| {
         let mut message = record(message_id(9, id));
-        message.attachments = vec![model::attachment::Attachment {
-            id: Id::new(id),
-            filename: "a.txt".to_owned(),
-            description: None,
-            content_type: None,
-            size: 1,
-            url: String::new(),
-            proxy_url: String::new(),
-            width: None,
-            height: None,
-            flags: 0,
-        }];
+        message.attachments = vec![file(id)];
         Write::PutMessage(Box::new(message))
     };
     let batch = vec![

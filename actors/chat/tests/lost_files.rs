@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat::{Chat, ChatConfig};
 use model::attachment::Attachment;
-use model::message::{MessageRecord, kind};
+use model::message::MessageRecord;
 use model::{ChannelId, Id};
 use otp::Node;
 use storage::blob::{BlobError, BlobStore};
+use storage::conformance::file;
 use storage::engine::memory::MemoryStore;
 use storage::store::{Store as _, Write};
 use storage::{DataService, StoreError};
@@ -18,37 +19,14 @@ use storage::{DataService, StoreError};
 const CHANNEL: ChannelId = Id::new(5);
 
 fn record(id: u64) -> MessageRecord {
+    // Not a name that a blob may have.
     let file = Attachment {
-        id: Id::new(1_000 + id),
         filename: "a file.txt".to_owned(),
-        description: None,
-        content_type: None,
-        size: 1,
-        url: String::new(),
-        proxy_url: String::new(),
-        width: None,
-        height: None,
-        flags: 0,
+        ..file(1_000 + id)
     };
     MessageRecord {
-        id: Id::new(id),
-        channel_id: CHANNEL,
-        guild_id: Id::new(4),
-        author_id: Id::new(3),
-        kind: kind::DEFAULT,
-        content: String::new(),
-        edited_timestamp: None,
-        tts: false,
-        mention_everyone: false,
-        mentions: Vec::new(),
-        mention_roles: Vec::new(),
         attachments: vec![file],
-        embeds: Vec::new(),
-        components: Vec::new(),
-        nonce: None,
-        pinned: false,
-        flags: 0,
-        message_reference: None,
+        ..MessageRecord::new(Id::new(id), CHANNEL, Id::new(4), Id::new(3))
     }
 }
 

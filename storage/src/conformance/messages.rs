@@ -1,12 +1,11 @@
 //! Messages: pages in all directions, patches, purges.
 
-use model::attachment::Attachment;
 use model::channel::Channel;
 use model::embed::Embed;
 use model::snowflake::BUCKET_MS;
 use model::{ChannelId, Id, MessageId};
 
-use super::{CHANNEL, Engine, GUILD, found, ids, message_id, put, record};
+use super::{CHANNEL, Engine, GUILD, file, found, ids, message_id, put, record};
 use crate::error::StoreError;
 use crate::store::{Page, RecordPatch, Store, Write};
 
@@ -472,18 +471,6 @@ pub async fn purge_list(engine: &dyn Engine) {
 pub async fn lost_files(engine: &dyn Engine) {
     let store = engine.open().await;
     found(&*store).await;
-    let file = |id: u64| Attachment {
-        id: Id::new(id),
-        filename: format!("{id}.txt"),
-        description: None,
-        content_type: None,
-        size: 1,
-        url: String::new(),
-        proxy_url: String::new(),
-        width: None,
-        height: None,
-        flags: 0,
-    };
     let with = |number: u64, files: &[u64]| {
         let mut record = record(message_id(1, number));
         record.attachments = files.iter().copied().map(file).collect();

@@ -4,7 +4,7 @@ use model::emoji::ReactionEmoji;
 use model::reaction::ReactionRecord;
 use model::{Id, UserId};
 
-use super::{ADA, BOB, CHANNEL, Engine, emoji, message_id, put, reaction};
+use super::{ADA, BOB, CHANNEL, Engine, emoji, message_id, put, reaction, reactions};
 use crate::error::StoreError;
 use crate::store::{EmojiCount, ReactionCount, Store, Write};
 
@@ -17,8 +17,7 @@ fn count(name: &str, count: u64, me: bool) -> ReactionCount {
 }
 
 async fn seen(store: &dyn Store, number: u64, reader: UserId) -> Vec<ReactionCount> {
-    store
-        .reactions(CHANNEL, &[message_id(1, number)], reader)
+    reactions(store, CHANNEL, &[message_id(1, number)], reader)
         .await
         .unwrap()
         .remove(0)
@@ -61,10 +60,14 @@ pub async fn counting(engine: &dyn Engine) {
         .unwrap();
     assert_eq!(seen(&*store, 1, BOB).await, [count("👍", 1, false)]);
     store.commit(vec![unreact(ADA, "👍")]).await.unwrap();
-    let pages = store
-        .reactions(CHANNEL, &[message_id(1, 2), id, message_id(1, 3)], ADA)
-        .await
-        .unwrap();
+    let pages = reactions(
+        &*store,
+        CHANNEL,
+        &[message_id(1, 2), id, message_id(1, 3)],
+        ADA,
+    )
+    .await
+    .unwrap();
     assert_eq!(pages, [vec![], vec![], vec![]]);
     let racing: Vec<_> = (1..=40_u64)
         .map(|user| store.commit(vec![react(Id::new(user), "🎉", 50)]))

@@ -1,7 +1,8 @@
 //! What was acknowledged is there after a restart.
 
 use super::{
-    ADA, BOB, CHANNEL, Engine, GUILD, account, emoji, found, message_id, put, reaction, record,
+    ADA, BOB, CHANNEL, Engine, GUILD, account, emoji, found, message_id, put, reaction, reactions,
+    record,
 };
 use crate::error::StoreError;
 use crate::store::{Page, Write};
@@ -45,8 +46,7 @@ pub async fn everything_is_still_there(engine: &dyn Engine) {
         store.messages(CHANNEL, Page::Latest, 9).await.unwrap(),
         [large, record(id)]
     );
-    let reactions = store
-        .reactions(CHANNEL, &[id], BOB)
+    let reactions = reactions(&*store, CHANNEL, &[id], BOB)
         .await
         .unwrap()
         .remove(0);

@@ -94,14 +94,6 @@ impl FjallStore {
         })
     }
 
-    /// Bytes on disk, journals and tables.
-    ///
-    /// # Errors
-    /// [`StoreError::Broken`].
-    pub fn disk_space(&self) -> Result<u64> {
-        self.inner.tables.disk_space()
-    }
-
     /// Makes the next commit fail as if the disk had: for tests of what happens then.
     #[cfg(any(test, feature = "testsuite"))]
     pub fn fail_next_commit(&self) {

@@ -13,7 +13,7 @@ use model::role::Role;
 use model::{ChannelId, GuildId, Id, MessageId, UserId};
 use proptest::prelude::*;
 use storage::Store;
-use storage::conformance::{account, message_id, record};
+use storage::conformance::{account, file, message_id, reactions, record};
 use storage::store::{LastOf, LostFile, Page, RecordPatch, Write};
 
 pub(crate) const GUILDS: [u64; 2] = [900, 901];
@@ -54,18 +54,6 @@ fn emoji() -> impl Strategy<Value = ReactionEmoji> + Clone {
 /// Some files, the same ones for the same letter.
 fn files(letter: &str, count: u64) -> Vec<Attachment> {
     let first = u64::from(letter.as_bytes()[0] % 5);
-    let file = |id| Attachment {
-        id: Id::new(id),
-        filename: format!("{id}.txt"),
-        description: None,
-        content_type: None,
-        size: 1,
-        url: String::new(),
-        proxy_url: String::new(),
-        width: None,
-        height: None,
-        flags: 0,
-    };
     (first + 1..=first + count).map(file).collect()
 }
 
@@ -220,7 +208,8 @@ pub(crate) async fn everything(store: &dyn Store) -> Vec<String> {
             .iter()
             .map(|message| message.id)
             .collect();
-        ask!(reactions(channel, &page, Id::new(255)));
+        let seen = reactions(store, channel, &page, Id::new(255)).await;
+        lines.push(format!("reactions of {channel}: {:?}", seen.unwrap()));
         for message in page {
             ask!(message(channel, message));
             ask!(reactors(

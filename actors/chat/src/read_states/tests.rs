@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::Id;
-use model::message::{MessageRecord, kind};
+use model::message::MessageRecord;
 use model::user::User;
 use otp::{ExitReason, Supervisor};
 use storage::Store as _;
@@ -66,24 +66,8 @@ impl World {
 /// A message of [`ADA`], or of a bot, that names [`BOB`] and itself.
 fn message(id: u64, by_bot: bool) -> ChatMessage {
     let record = MessageRecord {
-        id: Id::new(id),
-        channel_id: HALL,
-        guild_id: Id::new(9),
-        author_id: ADA,
-        kind: kind::DEFAULT,
-        content: String::new(),
-        edited_timestamp: None,
-        tts: false,
-        mention_everyone: false,
         mentions: vec![ADA, BOB],
-        mention_roles: Vec::new(),
-        attachments: Vec::new(),
-        embeds: Vec::new(),
-        components: Vec::new(),
-        nonce: None,
-        pinned: false,
-        flags: 0,
-        message_reference: None,
+        ..MessageRecord::new(Id::new(id), HALL, Id::new(9), ADA)
     };
     ChatMessage::from_record(&record, |id| {
         Some(User::new(id, "somebody", by_bot && id == ADA))

@@ -21,6 +21,7 @@ use storage::Store as _;
 use storage::store::Page;
 
 use storage::conformance::faulty::Faulty;
+use storage::conformance::reactions;
 
 const TIMES: usize = 20;
 
@@ -98,9 +99,7 @@ impl World {
     }
 
     async fn kinds(&self, message: MessageId) -> usize {
-        let counts = self
-            .store
-            .reactions(self.channel, &[message], self.user())
+        let counts = reactions(&*self.store, self.channel, &[message], self.user())
             .await
             .unwrap();
         counts[0].len()

@@ -161,15 +161,6 @@ impl Tables {
     pub(super) fn sync(&self) -> Result<()> {
         self.database.persist(PersistMode::SyncAll).map_err(broken)
     }
-
-    /// Bytes on disk: journals and tables.
-    ///
-    /// # Errors
-    /// [`StoreError::Broken`].
-    pub(super) fn disk_space(&self) -> Result<u64> {
-        self.database.disk_space().map_err(broken)
-    }
-
     /// How many keys of the tree the rows of a table take, for tests.
     #[cfg(test)]
     pub(super) fn stored_keys(&self, table: Table) -> usize {

@@ -79,24 +79,9 @@ impl GuildState {
             turn.ids.observe(last);
         }
         let record = MessageRecord {
-            id: turn.ids.next(turn.now_ms),
-            channel_id: channel,
-            guild_id: self.guild.id,
-            author_id: user,
             kind: kind::CHANNEL_PINNED_MESSAGE,
-            content: String::new(),
-            edited_timestamp: None,
-            tts: false,
-            mention_everyone: false,
-            mentions: Vec::new(),
-            mention_roles: Vec::new(),
-            attachments: Vec::new(),
-            embeds: Vec::new(),
-            components: Vec::new(),
-            nonce: None,
-            pinned: false,
-            flags: 0,
             message_reference: Some(self.reference(channel, pinned.id)),
+            ..MessageRecord::new(turn.ids.next(turn.now_ms), channel, self.guild.id, user)
         };
         let message = self.hydrated(&record, None);
         self.store_new(turn, record, &message);

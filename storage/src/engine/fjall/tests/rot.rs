@@ -1,7 +1,7 @@
 //! Bits that flip in files that nobody writes any more.
 
 use super::*;
-use crate::conformance::{ADA, BOB, emoji, reaction};
+use crate::conformance::{ADA, BOB, emoji, reaction, reactions};
 
 /// Flips that are tried; GUILDHALL_TEST_FLIPS names another number.
 const FLIPS: u64 = 30;
@@ -52,7 +52,7 @@ async fn everything(store: &FjallStore) -> Result<Vec<String>> {
             return Ok(all);
         };
         page = Page::Before(last.id);
-        let reactions = store.reactions(CHANNEL, &ids(&messages), BOB).await?;
+        let reactions = reactions(store, CHANNEL, &ids(&messages), BOB).await?;
         all.push(format!("{messages:?} {reactions:?}"));
         let users = store
             .reactors(CHANNEL, last.id, &emoji("👍"), None, 9)
