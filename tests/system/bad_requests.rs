@@ -301,6 +301,23 @@ async fn requests_that_are_no_http() {
     node.stop().await;
 }
 
+/// Not a bad request: who has asked may end its side and wait for the answer (RFC 9293, 3.6).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_ends_its_side_is_answered() {
+    let node = TestNode::start().await;
+    let request = format!(
+        "GET /api/v10/channels/{}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bot {}\r\n\r\n",
+        node.channel(),
+        node.env().token_a
+    );
+    // Whether the end is seen before the answer is there is chance.
+    for _ in 0..50 {
+        let answer = raw(node.addr(), request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:.200}");
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_cannot_do_what_it_may_not() {
     let node = TestNode::start().await;
