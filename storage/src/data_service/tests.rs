@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::Id;
+use model::message::MessageRecord;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -11,6 +12,8 @@ use crate::conformance::faulty::Faulty;
 use crate::conformance::{
     ADA, BOB, CHANNEL, account, emoji, found, ids, message_id, put, reaction,
 };
+use crate::error::StoreError;
+use crate::store::Page;
 
 mod stampede;
 
