@@ -389,7 +389,7 @@ impl ReadStates {
         user: UserId,
         rows: &[(ChannelId, Dirty)],
     ) -> Result<()> {
-        let mut batch = Vec::with_capacity(rows.len());
+        let mut states = Vec::with_capacity(rows.len());
         for (channel, row) in rows {
             let mut row = row.clone();
             if !row.loaded && row.own.is_some() {
@@ -397,9 +397,19 @@ impl ReadStates {
                 let stored = data.read_state(user, *channel).await?;
                 row.load(stored.as_ref());
             }
-            batch.push(Write::PutReadState(Box::new(row.state)));
+            states.push(row.state);
         }
-        Ok(data.commit(batch).await?)
+        let commit = {
+            let Some(kept) = self.shared.users.get(&user) else {
+                return Ok(());
+            };
+            // One that was forgotten meanwhile must not come back: given to the store under the lock,
+            // so that its deletion, which follows, comes later there too.
+            states.retain(|state| kept.contains_key(&state.channel_id));
+            let put = |state| Write::PutReadState(Box::new(state));
+            data.commit(states.into_iter().map(put).collect())
+        };
+        Ok(commit.await?)
     }
 }
 

@@ -114,6 +114,24 @@ async fn a_change_while_it_is_written_is_written_too() {
 }
 
 #[tokio::test]
+async fn what_is_forgotten_while_it_is_written_does_not_come_back() {
+    let world = World::new(9);
+    world.read(ADA, HALL, 5).await.unwrap();
+    world.read(ADA, Id::new(11), 5).await.unwrap();
+    let (user, rows) = world.states.due(Instant::now()).pop().unwrap();
+    assert_eq!(rows.len(), 2);
+    world.states.drop_row(ADA, HALL);
+    let delete = vec![Write::DeleteReadState(ADA, HALL)];
+    world.data.commit(delete).await.unwrap();
+    let written = world.states.write_user(&world.data, user, &rows);
+    written.await.unwrap();
+    world.states.written(user, rows);
+    assert_eq!(world.stored(ADA, HALL).await, None);
+    assert_eq!(world.stored(ADA, Id::new(11)).await, Some(5));
+    assert_eq!(world.states.dirty(), 0);
+}
+
+#[tokio::test]
 async fn a_full_table_writes_acks_at_once_and_counts_no_mentions() {
     let world = World::new(1);
     world.read(ADA, HALL, 5).await.unwrap();
