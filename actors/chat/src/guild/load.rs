@@ -5,11 +5,12 @@ use std::sync::Arc;
 use metrics::counter;
 use model::limits::NONCE_WINDOW_MS;
 use model::{Id, UserId};
+use otp::ets::EtsError;
 use otp::{CallError, Context, ExitReason};
 use storage::store::Page;
 
 use super::command::{Actor, Command};
-use super::members::{MemberTable, Row};
+use super::members::{Gone, MemberTable, Row};
 use super::state::{GuildState, SharedCreates, Turn};
 use super::{
     FILL_PAGE_MAX, GuildServer, LOAD_RETRY, Message, NONCE_CHANNELS_MAX, NONCE_MESSAGES_MAX, Phase,
@@ -35,19 +36,17 @@ impl GuildServer {
         let guild = self.family.guild();
         let loaded = match self.chat.data().guild_without_members(guild).await {
             Ok(Some(snapshot)) => {
-                let table = self.members().await;
-                if self
-                    .family
-                    .keeper()
-                    .is_none_or(|keeper| !self.chat.node().is_alive(keeper))
-                {
+                match self.members().await {
+                    Ok(Ok(table)) => Ok(Some((snapshot, table))),
                     // The family is about to start this process again, with another keeper. Requests
                     // must wait for that: they are asked again.
-                    return Err(ExitReason::Error(
-                        "the keeper of the members is gone".into(),
-                    ));
+                    Ok(Err(Gone)) => {
+                        return Err(ExitReason::Error(
+                            "the keeper of the members is gone".into(),
+                        ));
+                    }
+                    Err(error) => Err(error),
                 }
-                table.map(|table| Some((snapshot, table)))
             }
             Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
@@ -94,17 +93,23 @@ impl GuildServer {
         Ok(())
     }
 
-    /// The member table: as it is, or a new one with what the store holds.
-    async fn members(&self) -> Result<MemberTable> {
+    /// The member table: as it is, or a new one with what the store holds. [`Gone`] as soon as its
+    /// keeper dies, even while that is still seen alive.
+    async fn members(&self) -> Result<std::result::Result<MemberTable, Gone>> {
         if let Some(table) = self.family.members_as_stored()
             && table.len().is_some()
         {
-            return Ok(table);
+            return Ok(Ok(table));
         }
         let guild = self.family.guild();
-        let keeper = self.family.keeper().ok_or(ChatError::Unavailable)?;
-        let table = MemberTable::create(self.chat.node(), keeper, guild);
-        let table = table.map_err(|_| ChatError::Unavailable)?;
+        let Some(keeper) = self.family.keeper() else {
+            return Ok(Err(Gone));
+        };
+        let table = match MemberTable::create(self.chat.node(), keeper, guild) {
+            Ok(table) => table,
+            Err(EtsError::NoProcess) => return Ok(Err(Gone)),
+            Err(_) => return Err(ChatError::Unavailable),
+        };
         let mut after = None;
         loop {
             let data = self.chat.data();
@@ -115,14 +120,16 @@ impl GuildServer {
                 let row = Row { record, user };
                 (row.record.user_id, Some(Arc::new(row)))
             });
-            table.apply(rows)?;
+            if let Err(gone) = table.apply(rows) {
+                return Ok(Err(gone));
+            }
             if end {
                 break;
             }
         }
         counter!("guildhall_member_table_fills_total").increment(1);
         self.family.members_are(keeper, table.clone());
-        Ok(table)
+        Ok(Ok(table))
     }
 
     /// Recalls what is not in the snapshot: who is there, and the nonces of the last minutes.
