@@ -71,6 +71,9 @@ pub const GONE_LINGER: Duration = Duration::from_secs(10);
 /// How long a guild waits before it tries again to load, when the store did not answer.
 pub const LOAD_RETRY: Duration = Duration::from_millis(500);
 
+/// How long a guild without member table waits for the keeper of it to have ended, before it ends itself.
+const KEEPER_EXIT_LIMIT: Duration = Duration::from_secs(1);
+
 /// Channels whose latest messages are looked through for nonces after a restart, latest first.
 pub const NONCE_CHANNELS_MAX: usize = 50;
 
@@ -342,7 +345,7 @@ impl GenServer for GuildServer {
         if let Phase::Running(state) = &self.phase
             && state.lost_members()
         {
-            return Next::Stop(ExitReason::Error("the member table is gone".into()));
+            return Next::Stop(self.without_members().await);
         }
         if matches!(self.phase, Phase::Gone) {
             Next::Timeout(GONE_LINGER)

@@ -13,8 +13,8 @@ use super::command::{Actor, Command};
 use super::members::{Gone, MemberTable, Row};
 use super::state::{GuildState, SharedCreates, Turn};
 use super::{
-    FILL_PAGE_MAX, GuildServer, LOAD_RETRY, Message, NONCE_CHANNELS_MAX, NONCE_MESSAGES_MAX, Phase,
-    lane,
+    FILL_PAGE_MAX, GuildServer, KEEPER_EXIT_LIMIT, LOAD_RETRY, Message, NONCE_CHANNELS_MAX,
+    NONCE_MESSAGES_MAX, Phase, lane,
 };
 use crate::error::{ChatError, Result};
 use crate::relay::Order;
@@ -40,11 +40,7 @@ impl GuildServer {
                     Ok(Ok(table)) => Ok(Some((snapshot, table))),
                     // The family is about to start this process again, with another keeper. Requests
                     // must wait for that: they are asked again.
-                    Ok(Err(Gone)) => {
-                        return Err(ExitReason::Error(
-                            "the keeper of the members is gone".into(),
-                        ));
-                    }
+                    Ok(Err(Gone)) => return Err(self.without_members().await),
                     Err(error) => Err(error),
                 }
             }
@@ -65,7 +61,7 @@ impl GuildServer {
                         .shared(table, self.family.relays().listeners().clone());
                 self.recall(&mut state).await;
                 if state.lost_members() {
-                    return Err(ExitReason::Error("the member table is gone".into()));
+                    return Err(self.without_members().await);
                 }
                 self.chat.guilds().count();
                 if self.generation > 1 {
@@ -91,6 +87,18 @@ impl GuildServer {
             }
         }
         Ok(())
+    }
+
+    /// Why this process ends when the member table is gone. Waits until the table's keeper has ended:
+    /// its death is what the family is to hear first and to count, not that of a guild without members,
+    /// and of the next one, for as long as the keeper takes.
+    pub(super) async fn without_members(&self) -> ExitReason {
+        if let Some(keeper) = self.family.keeper() {
+            let ended = self.chat.node().wait_for_exit(keeper);
+            // A table may also be gone because another took its place.
+            let _ = tokio::time::timeout(KEEPER_EXIT_LIMIT, ended).await;
+        }
+        ExitReason::Error("the member table is gone".into())
     }
 
     /// The member table: as it is, or a new one with what the store holds. [`Gone`] as soon as its
