@@ -25,12 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use model::event::{Audience, Encoded};
-use model::intents::Intents;
 use model::{ChannelId, UserId};
-use otp::{Context, GenServer, Init, Next, ServerRef};
-use parking_lot::Mutex;
-use serde::Serialize;
+use otp::{Context, GenServer, Init, Next};
 
 use super::family::Family;
 use super::members::{Gone, MemberTable, Readable};
@@ -42,12 +38,17 @@ use crate::relay::SessionId;
 pub mod diff;
 pub mod contents;
 mod murmur;
+mod update;
+mod watches;
 pub mod shape;
 pub mod sorted;
 
 use contents::{Entry, List, Slot};
-use diff::{Ends, Op};
+use diff::Ends;
 use shape::{Group, Shape};
+use update::{update, windows};
+use watches::Todo;
+pub(crate) use watches::{Lists, served};
 
 /// Changed members taken on one by one; more at once, and the lists are made anew. Counter
 /// `guildhall_member_list_syncs_total`.
@@ -85,185 +86,6 @@ pub const TABLE_RETRY: Duration = Duration::from_millis(100);
 
 /// Members taken into a list between two chances for others to run.
 const STEP: usize = 512;
-
-// ── Client ────────────────────────────────────────────────────────────────────────────────────
-
-/// The way to the lists of a guild, whichever process keeps them; clones are cheap.
-#[derive(Clone, Default)]
-pub(crate) struct Lists {
-    shared: Arc<Mutex<Shared>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    server: Option<ServerRef<MemberList>>,
-    watches: HashMap<SessionId, Arc<Watch>>,
-    by_user: HashMap<UserId, HashSet<SessionId>>,
-    shape: Option<Arc<Shape>>,
-    todo: Todo,
-    /// A Flush is on its way.
-    woken: bool,
-}
-
-/// What is to be looked at.
-#[derive(Default)]
-struct Todo {
-    /// Sessions that watch something else, or nothing any more.
-    sessions: HashSet<SessionId>,
-    /// Members that changed.
-    users: HashSet<UserId>,
-    /// Everything.
-    all: bool,
-}
-
-impl Todo {
-    fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.users.is_empty() && !self.all
-    }
-}
-
-impl Lists {
-    /// A session watches this from here on, instead of what it watched before. One that was asked for
-    /// later stays.
-    pub(crate) fn watch(&self, watch: Arc<Watch>, shape: Arc<Shape>) {
-        let mut shared = self.shared.lock();
-        let known = shared.watches.get(&watch.session);
-        if known.is_some_and(|known| known.number > watch.number) {
-            return;
-        }
-        if known.is_none() && shared.watches.len() >= WATCHES_MAX {
-            counter!("guildhall_member_list_refused_total").increment(1);
-            return;
-        }
-        shared.set_shape(shape);
-        let session = watch.session.clone();
-        if watch.channels.is_empty() {
-            shared.forget(&session);
-        } else {
-            let of_user = shared.by_user.entry(watch.user).or_default();
-            of_user.insert(session.clone());
-            if shared.watches.insert(session.clone(), watch).is_none() {
-                gauge!("guildhall_member_list_watches").increment(1.0);
-            }
-        }
-        shared.todo.sessions.insert(session);
-        shared.wake();
-    }
-
-    /// A session watches nothing any more.
-    pub(crate) fn unwatch(&self, session: &SessionId) {
-        let mut shared = self.shared.lock();
-        if shared.forget(session) {
-            shared.todo.sessions.insert(session.clone());
-            shared.wake();
-        }
-    }
-
-    /// A user is out of the guild.
-    pub(crate) fn remove(&self, user: UserId) {
-        let sessions = self.shared.lock().by_user.get(&user).cloned();
-        for session in sessions.unwrap_or_default() {
-            self.unwatch(&session);
-        }
-    }
-
-    /// Whether anybody watches; else nothing need be told.
-    pub(crate) fn are_watched(&self) -> bool {
-        !self.shared.lock().watches.is_empty()
-    }
-
-    /// A member came, changed, went, or its presence did.
-    pub(crate) fn touch(&self, user: UserId) {
-        let mut shared = self.shared.lock();
-        if shared.watches.is_empty() || shared.todo.all {
-            return;
-        }
-        shared.todo.users.insert(user);
-        if shared.todo.users.len() > DIRTY_MAX {
-            shared.todo.users.clear();
-            shared.todo.all = true;
-        }
-        shared.wake();
-    }
-
-    /// Roles, overwrites or the owner may have changed.
-    pub(crate) fn shape(&self, shape: Arc<Shape>) {
-        let mut shared = self.shared.lock();
-        if !shared.watches.is_empty() {
-            shared.set_shape(shape);
-            shared.wake();
-        }
-    }
-
-    /// Nobody watches any more: all sessions are gone.
-    pub(crate) fn clear(&self) {
-        let mut shared = self.shared.lock();
-        let sessions: Vec<SessionId> = shared.watches.keys().cloned().collect();
-        for session in sessions {
-            shared.forget(&session);
-        }
-        shared.todo.all = true;
-        shared.wake();
-    }
-}
-
-impl Shared {
-    fn forget(&mut self, session: &SessionId) -> bool {
-        let Some(watch) = self.watches.remove(session) else {
-            return false;
-        };
-        if let Some(sessions) = self.by_user.get_mut(&watch.user) {
-            sessions.remove(session);
-            if sessions.is_empty() {
-                self.by_user.remove(&watch.user);
-            }
-        }
-        gauge!("guildhall_member_list_watches").decrement(1.0);
-        true
-    }
-
-    fn set_shape(&mut self, shape: Arc<Shape>) {
-        let same = self.shape.as_ref().is_some_and(|old| {
-            // The guild makes one when something changes, and hands the same one out till then.
-            Arc::ptr_eq(old, &shape) || **old == *shape
-        });
-        if !same {
-            self.todo.all = true;
-            self.shape = Some(shape);
-        }
-    }
-
-    fn wake(&mut self) {
-        if !self.woken
-            && !self.todo.is_empty()
-            && let Some(server) = &self.server
-        {
-            self.woken = true;
-            server.cast(Message::Flush);
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        gauge!("guildhall_member_list_watches").decrement(self.watches.len() as f64);
-    }
-}
-
-/// The ranges as they are served: in order, at most [`RANGES_MAX`] of at most [`RANGE_ITEMS_MAX`],
-/// the first positions always.
-pub(crate) fn served(ranges: &[(u32, u32)]) -> Vec<Ends> {
-    let mut served: Vec<Ends> = vec![(0, RANGE_ITEMS_MAX - 1)];
-    for (start, end) in ranges {
-        let end = (*end).min(start.saturating_add(RANGE_ITEMS_MAX - 1));
-        let apart = |other: &Ends| end < other.0 || other.1 < *start;
-        if served.len() < RANGES_MAX && *start <= end && served.iter().all(apart) {
-            served.push((*start, end));
-        }
-    }
-    served.sort_unstable();
-    served
-}
 
 // ── Messages ──────────────────────────────────────────────────────────────────────────────────
 
@@ -315,23 +137,6 @@ struct Set {
     /// What they have.
     sent: Vec<Vec<Slot>>,
     sessions: HashMap<SessionId, Arc<Watch>>,
-}
-
-/// The data of GUILD_MEMBER_LIST_UPDATE.
-#[derive(Serialize)]
-struct Update<'a> {
-    guild_id: model::GuildId,
-    id: &'a str,
-    member_count: usize,
-    online_count: usize,
-    groups: Vec<GroupCount>,
-    ops: &'a [Op],
-}
-
-#[derive(Serialize)]
-struct GroupCount {
-    id: Group,
-    count: usize,
 }
 
 impl GenServer for MemberList {
@@ -617,35 +422,6 @@ impl Chat {
         let member = readable.member(&row);
         Ok(Some((group, Entry { member, presence })))
     }
-}
-
-fn windows(list: &List, ranges: &[Ends]) -> Vec<Vec<Slot>> {
-    let joined = diff::joined(ranges);
-    let window = |(start, end): &Ends| list.window(*start as usize..*end as usize + 1);
-    joined.iter().map(window).collect()
-}
-
-fn update(
-    guild: model::GuildId,
-    id: &str,
-    list: &List,
-    members: usize,
-    ops: &[Op],
-) -> Arc<Encoded> {
-    let groups = list.counts().map(|(id, count)| GroupCount { id, count });
-    let data = Update {
-        guild_id: guild,
-        id,
-        member_count: members,
-        online_count: list.online(),
-        groups: groups.collect(),
-        ops,
-    };
-    let audience = Audience::Users(Arc::new([]));
-    let name = "GUILD_MEMBER_LIST_UPDATE";
-    let event = Encoded::new(name, Some(guild), audience, Intents::NONE, &data);
-    counter!("guildhall_events_published_total", "event" => name).increment(1);
-    Arc::new(event)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use ::model::{Id, RoleId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::contents::Slot;
+use super::diff::Op;
 use super::*;
 
 const ROLE: RoleId = Id::new(7);
