@@ -318,19 +318,26 @@ mod tests {
         }
         assert!(branches_max > 4, "{branches_max}");
         same(&sorted, &model);
-        for number in 0..60_000 {
-            let at = match number % 5 {
-                // From the front, as a whole group goes.
-                0 | 1 => 0,
+        for number in 0..u32::MAX {
+            if model.is_empty() {
+                break;
+            }
+            let at = match number % 8 {
+                // Neighbours go, as a group does, here and there.
+                0..4 => 0,
+                4..7 => model.len() / 2,
                 _ => scattered(number) as usize % model.len(),
             };
             let item = model.remove(at);
             assert_eq!(sorted.rank(&item), Ok(at));
             assert_eq!(sorted.remove(&item), Some(at));
-            assert_eq!(sorted.insert(item), Ok(at));
-            assert_eq!(sorted.remove(&item), Some(at));
             assert_eq!(sorted.remove(&item), None);
-            if number % 1_000 == 0 {
+            // One comes back below the bound of what was there.
+            if number % 3 == 0 && item > 0 && model.binary_search(&(item - 1)).is_err() {
+                model.insert(at, item - 1);
+                assert_eq!(sorted.insert(item - 1), Ok(at));
+            }
+            if number % 1_000 == 0 && !sorted.is_empty() {
                 check(&sorted);
                 same(&sorted, &model);
             }
