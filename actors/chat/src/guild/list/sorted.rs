@@ -345,6 +345,35 @@ mod tests {
         assert!(sorted.is_empty());
     }
 
+    /// The first leaf of a branch takes what is below its bound; as one of many it must have a true one.
+    #[test]
+    fn a_branch_that_is_joined_has_its_bound() {
+        let mut sorted = Sorted::default();
+        for item in 0..20_000 {
+            sorted.insert(item * 10).unwrap();
+        }
+        assert!(sorted.branches.parts.len() >= 2);
+        let bound = sorted.branches.bounds[1];
+        for item in sorted.branches.parts[1].parts[0].clone() {
+            sorted.remove(&item);
+        }
+        sorted.insert(bound + 1).unwrap();
+        let branches = sorted.branches.parts.len();
+        for branch in [1, 0] {
+            let leaves = sorted.branches.parts[branch].parts[20..].concat();
+            for item in leaves {
+                if sorted.branches.parts.len() == branches {
+                    sorted.remove(&item);
+                }
+            }
+        }
+        assert_eq!(sorted.branches.parts.len(), branches - 1, "joined");
+        check(&sorted);
+        assert!(sorted.rank(&(bound + 1)).is_ok());
+        assert!(sorted.insert(bound + 2).is_ok());
+        check(&sorted);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
