@@ -380,10 +380,16 @@ async fn cassandra_as_it_comes_is_warned_of_and_wants_a_password() {
         &format!("{}&create=false", url.replace("?", "_never?")),
         "create=true",
     );
+    let authority = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/storage/tests/certificates/ca.pem"
+    );
+    let encrypted = format!("{url}&tls=on&tls_ca={authority}").replace(":cassandra@", ":secret@");
+    refused(&encrypted, "no TLS is spoken there");
 }
 
 /// A start that must fail, through the environment, as a password is given.
-fn refused(url: &str, advice: &str) {
+pub(crate) fn refused(url: &str, advice: &str) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data];
