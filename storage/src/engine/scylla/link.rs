@@ -123,7 +123,7 @@ impl Link {
     /// What a failed request means; said in the log now and then.
     fn failed(&self, error: &ExecutionError) -> Failure {
         let failure = Failure::of(error);
-        if failure.again
+        if (failure.again || failure.too_large)
             && let Some(failures) = self.complaints.lock().note(Instant::now())
         {
             tracing::warn!(

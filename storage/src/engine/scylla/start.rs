@@ -138,7 +138,7 @@ fn too_small(name: &str, value: &str, unit: u64) -> Option<String> {
             _ => format!("{name}: {}", BATCH_BYTES_NEEDED / unit),
         };
         format!(
-            "the cluster refuses batches above {value} ({name}); long messages and the deletion of large guilds will fail with 503 again and again: set \"{set}\" in cassandra.yaml of every node and restart them"
+            "the cluster refuses batches above {value} ({name}); long messages and the deletion of large guilds are refused as too large (413): set \"{set}\" in cassandra.yaml of every node and restart them"
         )
     })
 }
