@@ -168,6 +168,15 @@ impl From<ChatError> for ApiError {
                     "503: The store does not answer; nothing was changed, try again later",
                 )
             }
+            ChatError::TooLarge(what) => {
+                // Below what Discord allows: what there is to be done is the operator's.
+                tracing::warn!(what, "a change is larger than the store takes at once");
+                Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    40_005,
+                    "Request entity too large: more than the store takes at once. Nothing was changed; send less",
+                )
+            }
             ChatError::Unknown(what) => {
                 tracing::warn!(what, "a change has an unknown outcome");
                 Self::new(
@@ -281,6 +290,7 @@ mod tests {
             (ChatError::Busy, 503, true),
             (ChatError::Unavailable, 503, true),
             (ChatError::NotApplied(inside()), 503, true),
+            (ChatError::TooLarge(inside()), 413, false),
             (ChatError::Unknown(inside()), 500, false),
             (ChatError::Internal(inside()), 500, false),
         ] {

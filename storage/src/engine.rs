@@ -23,7 +23,8 @@ use crate::store::{Result, Store};
 /// Opens the store a URL names: `memory:`, `fjall:DIR` (a directory; made when missing) or
 /// `scylla://[user:password@]host:port[,host:port…]/keyspace[?option=value…]`, with the options
 /// `replication_factor` (3) and `datacenter` of a keyspace that is made, `consistency`
-/// (`local_quorum`) and `create` (`true`: make and migrate keyspace and tables).
+/// (`local_quorum`), `create` (`true`: make and migrate keyspace and tables), `tls` (`off`) with
+/// `tls_ca`, `tls_cert`, `tls_key` and `tls_name`.
 ///
 /// # Errors
 /// [`StoreError::Broken`] with a text for the operator: an unknown scheme, a missing or locked

@@ -15,6 +15,10 @@ pub enum StoreError {
     /// The write was not applied; trying again is safe.
     #[error("not applied: {0}")]
     NotApplied(String),
+    /// More at once than the store takes. Nothing was changed; trying again as it is is useless, smaller
+    /// parts may do.
+    #[error("too large for the store, nothing was changed: {0}")]
+    TooLarge(String),
     /// It is not known whether the write was applied; read before trying again.
     #[error("outcome unknown: {0}")]
     Unknown(String),

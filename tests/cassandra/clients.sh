@@ -6,5 +6,5 @@ set -euo pipefail
 
 : "${GUILDHALL_TEST_CQL:?names no cluster; tests/cassandra/run.sh COMMAND starts one}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-export STORAGE="$GUILDHALL_TEST_CQL/KEYSPACE?replication_factor=1"
+export STORAGE="$GUILDHALL_TEST_CQL/KEYSPACE?replication_factor=1${GUILDHALL_TEST_CQL_OPTIONS-}"
 exec "$here/../clients/discordpy/run.sh" "$@"

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Runs a command beside Apache Cassandra, on loopback, with ports and a folder of its own:
 #
-#   tests/cassandra/run.sh [--nodes 1|3] [--heap 512M] [--durable] [--as-it-comes] COMMAND…
+#   tests/cassandra/run.sh [--nodes 1|3] [--heap 512M] [--durable] [--as-it-comes] [--tls | --tls-clients] COMMAND…
 #
 # --durable: a write is on the disk before it is acknowledged, so that one node that is killed has
 # lost nothing. --as-it-comes: with its own limit of batches, which is too small for Guildhall, and
-# with a password (cassandra).
+# with a password (cassandra). --tls: takes encrypted connections only; --tls-clients: and only from who
+# shows a certificate. What a client needs for it is in GUILDHALL_TEST_CQL_OPTIONS, to be put behind the
+# other options of a URL, and in GUILDHALL_TEST_CQL_DIR/tls, with an authority (other-ca.pem) that has
+# signed nothing. One node is reached at other addresses too, which its certificate is not for.
 #
 # The command finds the nodes in GUILDHALL_TEST_CQL (scylla://127.0.0.1:PORT[,127.0.0.2:PORT…]), their
 # process ids, in the same order, in GUILDHALL_TEST_CQL_PIDS, and in GUILDHALL_TEST_CQL_DIR the folder
@@ -16,7 +19,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-nodes=1 heap=512M login=
+nodes=1 heap=512M login= tls=
 commitlog="commitlog_sync: periodic\\ncommitlog_sync_period: 10000ms"
 authenticator=AllowAllAuthenticator
 # What ScyllaDB has by default, and what Guildhall needs: Cassandra's own 50 KiB refuses one long message.
@@ -27,6 +30,8 @@ while [[ ${1-} == --* ]]; do
     --heap) heap=$2; shift 2 ;;
     --durable) commitlog="commitlog_sync: group\\ncommitlog_sync_group_window: 5ms"; shift ;;
     --as-it-comes) authenticator=PasswordAuthenticator batches="" login=cassandra:cassandra@; shift ;;
+    --tls) tls=false; shift ;;
+    --tls-clients) tls=true; shift ;;
     *) echo "unknown option $1" >&2; exit 2 ;;
   esac
 done
@@ -62,17 +67,47 @@ free_port() {
 }
 storage_port=$(free_port) cql_port=$(free_port)
 
+# An authority, what it has signed for the nodes and for a client, and another that signs nothing.
+encryption="" options=""
+certificates() { # in $work/tls
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -batch) authority san=DNS:cassandra.test node
+  for authority in ca other-ca; do
+    openssl req -x509 "${key[@]}" -days 30 -keyout "$authority-key.pem" -out "$authority.pem" -subj "/CN=$authority of a test" \
+      -addext basicConstraints=critical,CA:true -addext keyUsage=critical,keyCertSign || return
+  done
+  for ((node = 1; node <= nodes; node++)); do san+=,IP:127.0.0.$node; done
+  signed node "subjectAltName=$san" && signed client extendedKeyUsage=clientAuth || return
+  openssl pkcs12 -export -in node.pem -inkey node-key.pem -name node -passout pass:guildhall -out node.p12 || return
+  "${java%java}keytool" -importcert -noprompt -alias ca -file ca.pem -storetype PKCS12 -keystore trust.p12 -storepass guildhall
+}
+signed() { # signed NAME EXTENSION
+  printf '%s\n' "$2" basicConstraints=CA:false >"$1.cnf"
+  openssl req "${key[@]}" -keyout "$1-key.pem" -out "$1.csr" -subj "/CN=$1 of a test" \
+    && openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 30 -extfile "$1.cnf" -out "$1.pem"
+}
+if [[ -n $tls ]]; then
+  command -v openssl >/dev/null || { echo "openssl is missing: apt-get install openssl" >&2; exit 1; }
+  mkdir "$work/tls"
+  (cd "$work/tls" && certificates >log 2>&1) || { cat "$work/tls/log" >&2; exit 1; }
+  encryption="client_encryption_options:\n  enabled: true\n  optional: false\n  require_client_auth: $tls\n  store_type: PKCS12\n"
+  encryption+="  keystore: $work/tls/node.p12\n  keystore_password: guildhall\n  truststore: $work/tls/trust.p12\n  truststore_password: guildhall"
+  options="&tls=on&tls_ca=$work/tls/ca.pem"
+  [[ $tls == false ]] || options+="&tls_cert=$work/tls/client.pem&tls_key=$work/tls/client-key.pem"
+fi
+
 # A node does not outlive this script, even when the script is killed.
 with_me=()
 command -v setpriv >/dev/null && with_me=(setpriv --pdeathsig KILL)
 
 start() { # start NUMBER
-  local address=127.0.0.$1 dir=$work/$1 ring_delay=1
+  local address=127.0.0.$1 dir=$work/$1 ring_delay=1 cql_address
+  cql_address=$address
+  [[ -z $tls || $nodes != 1 ]] || cql_address=0.0.0.0
   mkdir -p "$dir/conf"
   : >"$dir/out"
   # A joining node needs time to hear from the seed.
   [[ $1 == 1 ]] || ring_delay=5000
-  sed "s/@ADDRESS@/$address/; s/@STORAGE_PORT@/$storage_port/; s/@CQL_PORT@/$cql_port/; \
+  sed "s/@ADDRESS@/$address/; s/@CQL_ADDRESS@/$cql_address/; s|@ENCRYPTION@|$encryption|; s/@STORAGE_PORT@/$storage_port/; s/@CQL_PORT@/$cql_port/; \
        s/@COMMITLOG@/$commitlog/; s/@AUTHENTICATOR@/$authenticator/; s/@BATCHES@/$batches/" \
     "$here/cassandra.yaml" >"$dir/conf/cassandra.yaml"
   cp "$here/logback.xml" "$dir/conf/"
@@ -130,7 +165,8 @@ for ((node = 1; node <= nodes; node++)); do
 done
 echo "Cassandra: $nodes node(s) on port $cql_port, ready in $((SECONDS - began)) s" >&2
 
-export GUILDHALL_TEST_CQL=scylla://$login$contact GUILDHALL_TEST_CQL_PIDS=${pids[*]} GUILDHALL_TEST_CQL_DIR=$work
+export GUILDHALL_TEST_CQL=scylla://$login$contact GUILDHALL_TEST_CQL_OPTIONS=$options
+export GUILDHALL_TEST_CQL_PIDS=${pids[*]} GUILDHALL_TEST_CQL_DIR=$work
 # Waited for, not run in front: only so a signal ends it at once.
 "$@" <&0 &
 command=$!

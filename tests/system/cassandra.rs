@@ -380,10 +380,60 @@ async fn cassandra_as_it_comes_is_warned_of_and_wants_a_password() {
         &format!("{}&create=false", url.replace("?", "_never?")),
         "create=true",
     );
+    let authority = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/storage/tests/certificates/ca.pem"
+    );
+    let encrypted = format!("{url}&tls=on&tls_ca={authority}").replace(":cassandra@", ":secret@");
+    refused(&encrypted, "no TLS is spoken there");
+}
+
+/// A request that such a Cassandra never takes is refused as too large, not to be repeated, while
+/// others of the same guild go through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cassandra_as_it_comes_tells_what_is_too_large() {
+    // Above its 50 KiB, below what Discord allows.
+    const OVERWRITES: u64 = 900;
+    let Some(cluster) = Cluster::of(1).filter(Cluster::as_it_comes) else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let url = cluster.keyspace(1);
+    let environment = [("GUILDHALL_STORAGE", url.as_str())];
+    let process = Process::dev_in(directory.path(), &["--rate-limits", "off"], &environment);
+    let (http, channel) = (process.http_a(), process.var("CHANNEL_ID"));
+    let path = format!("/guilds/{}/channels", process.var("GUILD_ID"));
+    let overwrite = |number: u64| json!({"id": ((1 << 40) + number).to_string(), "type": 1, "allow": "1024", "deny": "2048"});
+    let overwrites: Vec<_> = (0..OVERWRITES).map(overwrite).collect();
+    let wide = json!({"name": "wide", "permission_overwrites": overwrites});
+    let many = futures_util::future::join_all((0..20).map(|number| {
+        let (http, path, wide) = (&http, &path, &wide);
+        async move {
+            if number % 5 == 2 {
+                let answer = http.post(path, wide).await;
+                assert_eq!(answer.status.as_u16(), 413, "{answer:?}");
+                assert_eq!(answer.body["code"], 40_005, "{answer:?}");
+                let text = answer.body["message"].as_str().unwrap();
+                assert!(text.contains("Nothing was changed"), "{answer:?}");
+                assert!(!answer.headers.contains_key("retry-after"), "{answer:?}");
+            } else {
+                http.post_message(channel, &format!("{number}")).await;
+            }
+        }
+    }));
+    many.await;
+    assert_eq!(http.all_messages(channel).await.len(), 16);
+    let channels = http.get(&path).await.ok("channels");
+    let names = channels.as_array().unwrap().iter();
+    assert!(!names.clone().any(|one| one["name"] == "wide"));
+    let errors = "guildhall_store_commit_errors_total{error=\"too_large\"}";
+    assert_eq!(counter(&http, errors).await, 4);
+    let narrow = json!({"name": "wide", "permission_overwrites": overwrites[..9]});
+    http.post(&path, &narrow).await.ok("a channel");
 }
 
 /// A start that must fail, through the environment, as a password is given.
-fn refused(url: &str, advice: &str) {
+pub(crate) fn refused(url: &str, advice: &str) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data];

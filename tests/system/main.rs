@@ -8,6 +8,7 @@ mod attachments;
 mod bad_input;
 mod bad_requests;
 mod cassandra;
+mod cassandra_tls;
 mod cli;
 mod compression;
 mod drain;

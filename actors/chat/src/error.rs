@@ -44,6 +44,10 @@ pub enum ChatError {
     /// that is closed. Nothing was changed; try again after a moment. What it said is for the log.
     #[error("the store does not answer; nothing was changed, try again later: {0}")]
     NotApplied(String),
+    /// More at once than the store takes. Nothing was changed; the same again will be refused again,
+    /// less may do. What it said is for the log.
+    #[error("too large for the store; nothing was changed: {0}")]
+    TooLarge(String),
     /// It is not known whether the change was made; read before trying again (or send the same
     /// nonce with `enforce_nonce`).
     #[error("outcome unknown: {0}")]
@@ -203,6 +207,7 @@ impl From<StoreError> for ChatError {
             StoreError::NotFound => Self::NotFound(Missing::Message),
             StoreError::Busy => Self::Busy,
             StoreError::NotApplied(what) => Self::NotApplied(what),
+            StoreError::TooLarge(what) => Self::TooLarge(what),
             StoreError::Unknown(what) => Self::Unknown(what),
             StoreError::Conflict(what) => Self::Form(FormErrors::one(
                 what,

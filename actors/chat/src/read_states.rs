@@ -34,8 +34,8 @@ use model::message::Message as ChatMessage;
 use model::read_state::ReadState;
 use model::{ChannelId, MessageId, UserId};
 use otp::{ChildSpec, Context, GenServer, Init, Next, Node, Options};
-use storage::DataService;
 use storage::store::Write;
+use storage::{DataService, StoreError};
 
 use crate::error::Result;
 
@@ -409,7 +409,16 @@ impl ReadStates {
             let put = |state| Write::PutReadState(Box::new(state));
             data.commit(states.into_iter().map(put).collect())
         };
-        Ok(commit.await?)
+        match commit.await {
+            // Tried again as they are they would wait for ever.
+            Err(StoreError::TooLarge(_)) if rows.len() > 1 => {
+                for row in rows {
+                    Box::pin(self.write_user(data, user, std::slice::from_ref(row))).await?;
+                }
+                Ok(())
+            }
+            result => Ok(result?),
+        }
     }
 }
 

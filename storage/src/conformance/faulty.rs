@@ -44,6 +44,7 @@ impl std::fmt::Debug for Faulty {
 #[derive(Debug, Default)]
 struct State {
     failing: Option<StoreError>,
+    writes_max: Option<usize>,
     held: Option<Vec<Held>>,
     commits: usize,
     unreadable: bool,
@@ -69,6 +70,11 @@ impl Faulty {
     /// Fails every commit from now on; nothing of them is applied.
     pub fn fail_with(&self, error: Option<StoreError>) {
         self.state.lock().failing = error;
+    }
+
+    /// Refuses commits of more writes from now on as too large, as a cluster does.
+    pub fn refuse_above(&self, writes: usize) {
+        self.state.lock().writes_max = Some(writes);
     }
 
     /// Fails to load guilds from now on.
@@ -170,6 +176,10 @@ impl Store for Faulty {
         state.commits += 1;
         if let Some(error) = &state.failing {
             return Commit::settled(Err(error.clone()));
+        }
+        if state.writes_max.is_some_and(|most| batch.len() > most) {
+            let text = format!("{} writes", batch.len());
+            return Commit::settled(Err(StoreError::TooLarge(text)));
         }
         if let Some(held) = &mut state.held {
             let (settle, commit) = Commit::new();

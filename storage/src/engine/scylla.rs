@@ -30,6 +30,8 @@
 //! `anti_entropy.rs` deletes. Deleting a guild of more than [`MEMBERS_AT_ONCE_MAX`] members takes the
 //! first of them out before. Why it is so: `docs/adr/0007-batches-on-a-cluster.md`.
 //!
+//! With `tls=on` connections are encrypted and nodes have to prove who they are: `tls.rs`.
+//!
 //! Durable is what the cluster calls durable: with one replica and `commitlog_sync: periodic` a power
 //! cut takes seconds of acknowledged writes. Run three replicas, or `group`.
 
@@ -37,6 +39,7 @@ mod url;
 mod clock;
 mod failure;
 mod complaints;
+mod tls;
 mod start;
 mod schema;
 mod statements;
@@ -77,8 +80,8 @@ use link::Link;
 pub use anti_entropy::{AntiEntropy, ORPHANS_MAX, Pace};
 pub use facts::{FACTS_AT_ONCE, MEMBERS_AT_ONCE_MAX};
 pub use link::{
-    CQL_READS_AT_ONCE, CQL_READS_WAITING, READ_TIME_MAX, SPECULATE_AFTER, WRITE_TIME_MAX,
-    WRITE_TRIES_MAX,
+    CQL_READS_AT_ONCE, CQL_READS_WAITING, READ_TIME_MAX, SESSION_TIME_MAX, SPECULATE_AFTER,
+    WRITE_TIME_MAX, WRITE_TRIES_MAX,
 };
 pub use names::{CLAIM_MAX, CLAIM_TRIES_MAX};
 pub use purge::PURGE_STEP_MAX;
@@ -88,6 +91,7 @@ pub use queue::{
 pub use reads::{BUCKETS_PAGE, KEYS_IN_MAX, QUESTIONS_AT_ONCE};
 pub use start::BATCH_BYTES_NEEDED;
 pub use statements::PAGE_ROWS;
+pub use tls::CERTIFICATES_MAX;
 pub use url::CONTACT_POINTS_MAX;
 
 pub(crate) use scopes::bytes;

@@ -15,7 +15,7 @@ const VALUE_MAX: usize = 16 * 1_024 * 1_024;
 /// A record as bytes.
 ///
 /// # Errors
-/// [`StoreError::NotApplied`] when it does not serialise or is too long.
+/// [`StoreError::NotApplied`] when it does not serialise, [`StoreError::TooLarge`].
 pub(super) fn encode<T: Serialize + ?Sized>(record: &T) -> Result<Vec<u8>> {
     let mut bytes = vec![VERSION];
     serde_json::to_writer(&mut bytes, record)
@@ -26,7 +26,7 @@ pub(super) fn encode<T: Serialize + ?Sized>(record: &T) -> Result<Vec<u8>> {
 /// Raw bytes as a value.
 ///
 /// # Errors
-/// [`StoreError::NotApplied`] when they are too long.
+/// [`StoreError::TooLarge`].
 pub(super) fn encode_bytes(bytes: &[u8]) -> Result<Vec<u8>> {
     checked([&[VERSION], bytes].concat())
 }
@@ -40,7 +40,7 @@ fn checked(value: Vec<u8>) -> Result<Vec<u8>> {
     if value.len() <= VALUE_MAX {
         Ok(value)
     } else {
-        Err(StoreError::NotApplied(format!(
+        Err(StoreError::TooLarge(format!(
             "a value of {} bytes is longer than {VALUE_MAX}",
             value.len()
         )))

@@ -302,14 +302,14 @@ impl Mirror {
         Ok(())
     }
 
-    /// Applies batches in their order: together, and when something they change is not there, every
-    /// write by itself, of which those are skipped.
+    /// Applies batches in their order: together, and when something they change is not there, or the
+    /// target does not take so much at once, every write by itself, of which the former are skipped.
     async fn apply(&self, batches: Vec<Vec<Write>>) -> Result<()> {
         let writes = batches.concat();
         // Where the last group met what is not copied yet, this one will too.
         if self.whole.load(Ordering::Relaxed) {
             match apply::again(|| self.target.commit(writes.clone())).await {
-                Err(StoreError::NotFound) => {}
+                Err(StoreError::NotFound | StoreError::TooLarge(_)) => {}
                 result => return result,
             }
         }
@@ -400,7 +400,8 @@ fn applied(outcome: Option<Result<()>>) -> std::result::Result<bool, String> {
             StoreError::NotFound
             | StoreError::Conflict(_)
             | StoreError::Busy
-            | StoreError::NotApplied(_),
+            | StoreError::NotApplied(_)
+            | StoreError::TooLarge(_),
         )) => Ok(false),
         Some(Err(error)) => Err(format!(
             "it is not known whether the source applied a batch: {error}"

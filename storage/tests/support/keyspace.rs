@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The variable that names the cluster: `scylla://HOST:PORT[,HOST:PORT…]`.
 pub(crate) const CLUSTER: &str = "GUILDHALL_TEST_CQL";
 
+/// The variable with what follows the other options of its URLs, beginning with `&`, if anything.
+const OPTIONS: &str = "GUILDHALL_TEST_CQL_OPTIONS";
+
 /// Says that something is skipped: not by a macro, whose text the test harness keeps back.
 pub(crate) fn skip(why: &str) {
     let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
@@ -49,7 +52,8 @@ impl Keyspace {
             since.subsec_nanos(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        let url = format!("{cluster}/{name}?replication_factor={replicas}");
+        let options = std::env::var(OPTIONS).unwrap_or_default();
+        let url = format!("{cluster}/{name}?replication_factor={replicas}{options}");
         Some(Self { name, url })
     }
 
@@ -58,6 +62,11 @@ impl Keyspace {
         let hosts = self.url.trim_start_matches("scylla://");
         let hosts = hosts.split('/').next().unwrap_or_default();
         hosts.split(',').map(str::to_owned).collect()
+    }
+
+    /// Whether its cluster is as it comes: see `tests/cassandra/run.sh`.
+    pub(crate) fn as_it_comes(&self) -> bool {
+        self.url.contains('@')
     }
 
     /// The URL that opens it.

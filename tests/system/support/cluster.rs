@@ -16,6 +16,8 @@ const START_MAX: Duration = Duration::from_secs(180);
 pub(crate) struct Cluster {
     /// `scylla://[user:password@]host:port[,…]`.
     url: String,
+    /// What follows the other options of its URLs, beginning with `&`, if anything.
+    options: String,
     folder: PathBuf,
 }
 
@@ -29,6 +31,7 @@ impl Cluster {
         let folder = std::env::var_os("GUILDHALL_TEST_CQL_DIR").unwrap_or_default();
         Some(Self {
             url,
+            options: std::env::var("GUILDHALL_TEST_CQL_OPTIONS").unwrap_or_default(),
             folder: folder.into(),
         })
     }
@@ -57,6 +60,16 @@ impl Cluster {
         self.url.contains('@')
     }
 
+    /// The folder of certificates, when its nodes take encrypted connections only.
+    pub(crate) fn tls(&self) -> Option<PathBuf> {
+        (!self.options.is_empty()).then(|| self.folder.join("tls"))
+    }
+
+    /// Whether its nodes want certificates of their clients too.
+    pub(crate) fn wants_certificates(&self) -> bool {
+        self.options.contains("tls_cert=")
+    }
+
     /// The URL of a keyspace nobody else uses, made when it is first opened.
     pub(crate) fn keyspace(&self, replicas: u8) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -66,7 +79,8 @@ impl Cluster {
             .unwrap()
             .subsec_nanos();
         let name = format!("system_{process}_{nanoseconds}_{number}");
-        format!("{}/{name}?replication_factor={replicas}", self.url)
+        let (url, options) = (&self.url, &self.options);
+        format!("{url}/{name}?replication_factor={replicas}{options}")
     }
 
     /// SIGKILL for a node, counted from 0; returns when nobody answers at its port any more.
@@ -104,6 +118,6 @@ impl Cluster {
 }
 
 /// Not by a macro, whose text the test harness keeps back.
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
 }

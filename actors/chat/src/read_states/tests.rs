@@ -8,6 +8,7 @@ use model::message::MessageRecord;
 use model::user::User;
 use otp::{ExitReason, Supervisor};
 use storage::Store as _;
+use storage::conformance::faulty::Faulty;
 use storage::engine::memory::MemoryStore;
 
 use super::*;
@@ -228,6 +229,29 @@ async fn what_cannot_be_written_stays() {
     assert_eq!(world.states.dirty(), 1);
     let listed = world.states.of(&world.data, ADA).await.unwrap();
     assert_eq!(listed.len(), 1);
+}
+
+/// What is too large for the store together goes one by one: as it is it would wait for ever.
+#[tokio::test]
+async fn what_is_too_large_together_is_written_one_by_one() {
+    let node = Node::new("read states");
+    let store = Faulty::new();
+    store.refuse_above(1);
+    let (states, data) = (
+        ReadStates::with_room(&node, 9),
+        DataService::new(store.clone()),
+    );
+    for channel in 10..13 {
+        let read = |state: &mut ReadState| state.read(Id::new(channel));
+        let changed = states.change(&data, ADA, Id::new(channel), read);
+        changed.await.unwrap().unwrap();
+    }
+    states.write(&data, Instant::now()).await;
+    assert_eq!(states.dirty(), 0);
+    for channel in 10..13 {
+        let stored = store.read_state(ADA, Id::new(channel)).await.unwrap();
+        assert_eq!(stored.unwrap().last_message_id, Some(Id::new(channel)));
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,10 @@ async fn a_failed_commit_publishes_nothing_and_leaves_nothing_in_memory() {
             StoreError::NotApplied("test".to_owned()),
             ChatError::NotApplied("test".to_owned()),
         ),
+        (
+            StoreError::TooLarge("test".to_owned()),
+            ChatError::TooLarge("test".to_owned()),
+        ),
         (StoreError::Busy, ChatError::Busy),
         (
             StoreError::Unknown("test".to_owned()),

@@ -10,8 +10,9 @@
 //! task panics, or the runtime ends below it, its callers get [`StoreError::Unknown`], the jobs that
 //! wait are refused, and the store is broken: the node must stop and reopen it.
 //!
-//! A group the cluster refuses for what it is (too long, say) is tried batch by batch, so that no
-//! batch suffers from its neighbours. Full queue: [`StoreError::Busy`], nothing changed.
+//! A group the cluster refuses for what it is (too large, say) is tried batch by batch, so that no
+//! batch suffers from its neighbours; one that is too large by itself is [`StoreError::TooLarge`] for
+//! its caller alone, and not sent again. Full queue: [`StoreError::Busy`], nothing changed.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -255,7 +256,8 @@ async fn commit(link: &Link, batches: Vec<Batch>) {
     let again = (!alone).then(|| writes.clone());
     let results = match attempt(link, writes).await {
         Ok(results) => results,
-        Err(StoreError::NotApplied(_)) if !alone => {
+        Err(StoreError::NotApplied(_) | StoreError::TooLarge(_)) if !alone => {
+            metrics::counter!("guildhall_store_groups_apart_total").increment(1);
             let mut results = Vec::new();
             for batch in again.unwrap_or_default() {
                 results.push(

@@ -15,7 +15,7 @@ use crate::store::Result;
 /// Tells the difference.
 ///
 /// # Errors
-/// [`crate::StoreError::NotApplied`] when a value is too long.
+/// [`crate::StoreError::TooLarge`] when a value is too long.
 pub(super) fn emit(work: &Work, changes: &mut Changes) -> Result<()> {
     messages(work, changes)?;
     reactions(work, changes)?;

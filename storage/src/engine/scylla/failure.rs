@@ -4,7 +4,7 @@
 //!  driver's error ─▶ judge ─▶ Failure { may_be_applied, again }
 //!                                │ of several tries: one that may be applied makes all so
 //!                                ▼
-//!                  StoreError::NotApplied / Busy / Unknown
+//!                  StoreError::NotApplied / TooLarge / Busy / Unknown
 //! ```
 //!
 //! An error means "not applied" only when the server says that it began nothing, or when nothing
@@ -15,6 +15,19 @@ use scylla::errors::{DbError, ExecutionError, RequestAttemptError, WriteType};
 
 use crate::error::StoreError;
 
+/// What servers say of a request they refuse for its size, before they begin with it. CQL has no code
+/// for that, only texts.
+const TOO_LARGE: [&str; 5] = [
+    // Cassandra and ScyllaDB: batch_size_fail_threshold.
+    "Batch too large",
+    // Cassandra since 4.1: max_mutation_size, half a segment of the commit log unless set; before.
+    "oversized mutation",
+    "is too large for the maximum size",
+    // Cassandra: native_transport_max_frame_size; ScyllaDB: a share of its memory.
+    "Request is too big",
+    "request size too large",
+];
+
 /// What is known after a failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -22,6 +35,8 @@ pub(super) struct Failure {
     pub(super) may_be_applied: bool,
     /// Whether the same request may succeed a moment later.
     pub(super) again: bool,
+    /// Whether it is more than the server takes at once.
+    pub(super) too_large: bool,
     /// Whether the server had too much to do.
     pub(super) busy: bool,
     /// Whether it was a logged batch of which at least one node has the log, so that all of it will
@@ -36,6 +51,7 @@ impl Failure {
         Self {
             may_be_applied,
             again,
+            too_large: false,
             busy: false,
             logged: false,
             text: text.to_string(),
@@ -68,7 +84,11 @@ impl Failure {
             },
             RequestAttemptError::RepreparedIdChanged { .. }
             | RequestAttemptError::RepreparedIdMissingInBatch => Self::new(false, true, error),
-            RequestAttemptError::DbError(database, _) => Self::of_database(database, error),
+            RequestAttemptError::DbError(database, text) => Self {
+                too_large: matches!(database, DbError::Invalid | DbError::ProtocolError)
+                    && TOO_LARGE.iter().any(|known| text.contains(known)),
+                ..Self::of_database(database, error)
+            },
             _ => Self::new(true, true, error),
         }
     }
@@ -120,6 +140,8 @@ impl Failure {
     pub(super) fn of_read(self) -> StoreError {
         if self.busy {
             StoreError::Busy
+        } else if self.too_large {
+            StoreError::TooLarge(self.text)
         } else {
             StoreError::NotApplied(self.text)
         }
@@ -203,6 +225,49 @@ mod tests {
             assert!(failure.may_be_applied && failure.again, "{error}");
             assert!(matches!(failure.of_write(false), StoreError::Unknown(_)));
         }
+    }
+
+    /// What Cassandra 5.0 and ScyllaDB say, word for word.
+    #[test]
+    fn what_is_too_large_is_told_apart_by_its_text() {
+        let said = |error: DbError, text: &str| {
+            Failure::of(&ExecutionError::LastAttemptError(
+                RequestAttemptError::DbError(error, text.to_owned()),
+            ))
+        };
+        for (error, text) in [
+            (DbError::Invalid, "Batch too large"),
+            (
+                DbError::Invalid,
+                "Rejected an oversized mutation (9000000/8388608) for keyspace: hall. Top keys are: messages.7",
+            ),
+            (
+                DbError::ProtocolError,
+                "Request is too big: length 31457280 exceeds maximum allowed length 16777216.",
+            ),
+            (
+                DbError::Invalid,
+                "request size too large (frame size 1000; estimate 2000; allowed 1500)",
+            ),
+        ] {
+            let failure = said(error, text);
+            assert_eq!((failure.may_be_applied, failure.again), (false, false));
+            let told = failure.clone().of_write(false);
+            assert!(
+                matches!(&told, StoreError::TooLarge(said) if said.contains(text)),
+                "{told}"
+            );
+            // An earlier try of it may have met a server that takes more.
+            assert!(matches!(failure.of_write(true), StoreError::Unknown(_)));
+        }
+        // The words of somebody's message in an error about something else, and errors after which
+        // something may have happened.
+        let told = said(DbError::SyntaxError, "near \"Batch too large\"").of_write(false);
+        assert!(matches!(told, StoreError::NotApplied(_)), "{told}");
+        let told = said(DbError::Invalid, "Undefined column").of_write(false);
+        assert!(matches!(told, StoreError::NotApplied(_)), "{told}");
+        let told = said(DbError::ServerError, "Batch too large").of_write(false);
+        assert!(matches!(told, StoreError::Unknown(_)), "{told}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ use super::failure::Failure;
 use super::schema;
 use super::start;
 use super::statements::{Cell, Prepared, Statement};
+use super::tls;
 use super::url::Cluster;
 use crate::engine::places::Places;
 use crate::error::StoreError;
@@ -72,6 +73,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Longest time to connect to a node.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Longest time until there is a session: resolving, connecting, the handshake of TLS, what the nodes
+/// tell of the cluster. The driver bounds only the connecting; this leaves time for it to all contact
+/// points, one after the other.
+pub const SESSION_TIME_MAX: Duration = Duration::from_secs(90);
+
 /// Longest time until all nodes know a changed table.
 const AGREEMENT_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -97,24 +103,7 @@ impl Link {
     /// [`StoreError::Broken`] with a text for the operator.
     pub(super) async fn open(cluster: &Cluster) -> Result<Self> {
         let (reads, writes) = profiles(cluster);
-        let mut builder = SessionBuilder::new()
-            .known_nodes(&cluster.nodes)
-            .connection_timeout(CONNECT_TIME_MAX)
-            .schema_agreement_timeout(AGREEMENT_TIME_MAX)
-            .schema_agreement_interval(AGREEMENT_EVERY)
-            .refresh_metadata_on_auto_schema_agreement(false)
-            // What routing needs: where the rows of a keyspace lie.
-            .keyspaces_to_fetch([&cluster.keyspace])
-            .fetch_full_schema_metadata(false)
-            .default_execution_profile_handle(writes.clone().into_handle());
-        if let Some((name, password)) = &cluster.login {
-            builder = builder.user(name, password);
-        }
-        if let Some(datacenter) = &cluster.datacenter {
-            builder = builder.prefer_datacenter(datacenter.clone());
-        }
-        let session = builder.build().await;
-        let session = session.map_err(|error| start::no_session(cluster, &error))?;
+        let session = session(cluster, &writes, SESSION_TIME_MAX).await?;
         schema::prepare(&session, cluster).await?;
         // The keyspace may be new; without this its rows are asked for at any node.
         let known = session.refresh_metadata().await;
@@ -134,7 +123,7 @@ impl Link {
     /// What a failed request means; said in the log now and then.
     fn failed(&self, error: &ExecutionError) -> Failure {
         let failure = Failure::of(error);
-        if failure.again
+        if (failure.again || failure.too_large)
             && let Some(failures) = self.complaints.lock().note(Instant::now())
         {
             tracing::warn!(
@@ -333,6 +322,34 @@ impl Link {
     }
 }
 
+/// Connects, in so much time.
+async fn session(cluster: &Cluster, writes: &ExecutionProfile, time: Duration) -> Result<Session> {
+    let mut builder = SessionBuilder::new()
+        .known_nodes(&cluster.nodes)
+        .connection_timeout(CONNECT_TIME_MAX)
+        .schema_agreement_timeout(AGREEMENT_TIME_MAX)
+        .schema_agreement_interval(AGREEMENT_EVERY)
+        .refresh_metadata_on_auto_schema_agreement(false)
+        // What routing needs: where the rows of a keyspace lie.
+        .keyspaces_to_fetch([&cluster.keyspace])
+        .fetch_full_schema_metadata(false)
+        .default_execution_profile_handle(writes.clone().into_handle());
+    if let Some((name, password)) = &cluster.login {
+        builder = builder.user(name, password);
+    }
+    if let Some(datacenter) = &cluster.datacenter {
+        builder = builder.prefer_datacenter(datacenter.clone());
+    }
+    if let Some(tls) = &cluster.tls {
+        let config = tls::config(tls, cluster).map_err(StoreError::Broken)?;
+        builder = builder.tls_context(Some(config));
+    }
+    match tokio::time::timeout(time, builder.build()).await {
+        Ok(built) => built.map_err(|error| start::no_session(cluster, &error)),
+        Err(_) => Err(start::no_answer(cluster)),
+    }
+}
+
 fn profiles(cluster: &Cluster) -> (ExecutionProfile, ExecutionProfile) {
     let mut balance = DefaultPolicy::builder().token_aware(true);
     if let Some(datacenter) = &cluster.datacenter {
@@ -365,4 +382,30 @@ fn profiles(cluster: &Cluster) -> (ExecutionProfile, ExecutionProfile) {
 
 fn corrupt(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Longest time the test waits for what should end long before.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_server_that_takes_connections_and_says_nothing_ends_the_start() {
+        // The kernel takes them; nobody reads.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/ca.pem");
+        for options in [String::new(), format!("?tls=on&tls_ca={authority}")] {
+            let cluster = Cluster::parse(&format!("//ada:secret@{address}/hall{options}")).unwrap();
+            let (_, writes) = profiles(&cluster);
+            let opened = session(&cluster, &writes, Duration::from_millis(200));
+            let told = tokio::time::timeout(DEADLINE, opened).await.unwrap();
+            let told = told.err().unwrap().to_string();
+            assert!(told.contains("does not answer"), "{told}");
+            assert!(!told.contains("secret"), "{told}");
+        }
+    }
 }

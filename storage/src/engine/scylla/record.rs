@@ -261,7 +261,7 @@ pub(super) fn key(channel: ChannelId, message: MessageId) -> [Cell; 3] {
 /// The values of an update of `before` to `now`, or `None` when no column of a patch changes.
 ///
 /// # Errors
-/// [`StoreError::NotApplied`] when a value is too long.
+/// [`StoreError::TooLarge`] when a value is too long.
 pub(super) fn patch_values(
     before: &MessageRecord,
     now: &MessageRecord,
@@ -280,7 +280,7 @@ pub(super) fn patch_values(
 /// The values of an insert of `now` over `before`: columns that do not change are left as they are.
 ///
 /// # Errors
-/// [`StoreError::NotApplied`] when a value is too long.
+/// [`StoreError::TooLarge`] when a value is too long.
 pub(super) fn put_values(
     before: Option<&MessageRecord>,
     now: &MessageRecord,

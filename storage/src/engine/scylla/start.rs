@@ -10,6 +10,7 @@ use scylla::errors::{
     NewSessionError,
 };
 
+use super::tls;
 use super::url::Cluster;
 use crate::error::StoreError;
 
@@ -30,6 +31,9 @@ const BATCH_FAIL: [(&str, u64); 2] = [
 /// Why there is no session.
 pub(super) fn no_session(cluster: &Cluster, error: &NewSessionError) -> StoreError {
     let nodes = cluster.nodes.join(", ");
+    if let Some(advice) = connection_of(error).and_then(|error| tls::advice(cluster, error)) {
+        return StoreError::Broken(format!("cannot use the cluster at {nodes}: {advice}"));
+    }
     let advice = match setup_of(error) {
         Some(ConnectionSetupRequestErrorKind::MissingAuthentication) => {
             return StoreError::Broken(format!(
@@ -54,17 +58,36 @@ pub(super) fn no_session(cluster: &Cluster, error: &NewSessionError) -> StoreErr
     ))
 }
 
+/// No session in time, and nobody said why.
+pub(super) fn no_answer(cluster: &Cluster) -> StoreError {
+    let nodes = cluster.nodes.join(", ");
+    let advice = match cluster.tls {
+        Some(_) => "check that HOST:PORT are those of CQL with TLS",
+        None => "check that HOST:PORT are those of CQL, and whether it wants TLS (tls=on)",
+    };
+    StoreError::Broken(format!(
+        "the cluster at {nodes} takes connections and does not answer; {advice}"
+    ))
+}
+
+/// How the last connection that was tried came to its end.
+fn connection_of(error: &NewSessionError) -> Option<&ConnectionError> {
+    match error {
+        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+            ConnectionPoolError::Broken {
+                last_connection_error,
+            },
+        )) => Some(last_connection_error),
+        _ => None,
+    }
+}
+
 /// What a node said to the first requests of a connection, if it got so far.
 fn setup_of(error: &NewSessionError) -> Option<&ConnectionSetupRequestErrorKind> {
-    let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
-        ConnectionPoolError::Broken {
-            last_connection_error: ConnectionError::ConnectionSetupRequestError(setup),
-        },
-    )) = error
-    else {
-        return None;
-    };
-    Some(setup.get_error())
+    match connection_of(error)? {
+        ConnectionError::ConnectionSetupRequestError(setup) => Some(setup.get_error()),
+        _ => None,
+    }
 }
 
 /// Why the keyspace cannot be used.
@@ -115,7 +138,7 @@ fn too_small(name: &str, value: &str, unit: u64) -> Option<String> {
             _ => format!("{name}: {}", BATCH_BYTES_NEEDED / unit),
         };
         format!(
-            "the cluster refuses batches above {value} ({name}); long messages and the deletion of large guilds will fail with 503 again and again: set \"{set}\" in cassandra.yaml of every node and restart them"
+            "the cluster refuses batches above {value} ({name}); long messages and the deletion of large guilds are refused as too large (413): set \"{set}\" in cassandra.yaml of every node and restart them"
         )
     })
 }

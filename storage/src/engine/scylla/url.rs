@@ -4,7 +4,10 @@
 //!  scylla://[user:password@]host:port[,host:port…]/keyspace[?option=value[&option=value…]]
 //! ```
 
+use std::path::PathBuf;
+
 use percent_encoding::percent_decode_str;
+use rustls::pki_types::ServerName;
 use scylla::statement::Consistency;
 
 /// Contact points a URL may name; the others are found through them.
@@ -30,6 +33,69 @@ pub(super) struct Cluster {
     pub(super) consistency: Consistency,
     /// Whether keyspace and tables may be made and changed.
     pub(super) create: bool,
+    /// What connections are encrypted with; `None`: they are not.
+    pub(super) tls: Option<Tls>,
+}
+
+/// How a node proves who it is, and this program to it; see [`super::tls`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// File of the authorities that sign for nodes; `None`: those of the system.
+    pub(super) ca: Option<PathBuf>,
+    /// Files of the certificate this program shows, and of its key.
+    pub(super) client: Option<(PathBuf, PathBuf)>,
+    /// The name all certificates of nodes are for, where they are not for their addresses.
+    pub(super) name: Option<ServerName<'static>>,
+}
+
+/// The options whose names begin with `tls`, as they stand in the URL.
+#[derive(Default)]
+struct TlsOptions {
+    on: bool,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    name: Option<ServerName<'static>>,
+}
+
+impl TlsOptions {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match (name, value) {
+            ("tls", "on") => self.on = true,
+            ("tls", "off") => self.on = false,
+            ("tls", _) => return Err("tls is on or off".to_owned()),
+            ("tls_ca", file) => self.ca = Some(parse_file(name, file)?),
+            ("tls_cert", file) => self.cert = Some(parse_file(name, file)?),
+            ("tls_key", file) => self.key = Some(parse_file(name, file)?),
+            ("tls_name", host) => {
+                let parsed = ServerName::try_from(host.to_owned());
+                self.name = Some(parsed.map_err(|_| "tls_name is no name of a host")?);
+            }
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Option<Tls>, String> {
+        let client = match (self.cert, self.key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((cert, key)),
+            _ => return Err("tls_cert and tls_key belong together: give both".to_owned()),
+        };
+        let tls = Tls {
+            ca: self.ca,
+            client,
+            name: self.name,
+        };
+        if self.on {
+            Ok(Some(tls))
+        } else if tls == Tls::default() {
+            Ok(None)
+        } else {
+            // Whoever names an authority believes that the connection is encrypted.
+            Err("options that begin with tls_ need tls=on".to_owned())
+        }
+    }
 }
 
 /// How many copies of each row a new keyspace gets, in each datacenter.
@@ -80,7 +146,9 @@ impl Cluster {
             datacenter: None,
             consistency: Consistency::LocalQuorum,
             create: true,
+            tls: None,
         };
+        let mut tls = TlsOptions::default();
         let mut seen = Vec::new();
         for option in options.split('&').filter(|_| !options.is_empty()) {
             let (name, value) = option
@@ -90,8 +158,13 @@ impl Cluster {
                 return Err(format!("the option {name} stands twice"));
             }
             seen.push(name);
-            cluster.set(name, value)?;
+            if name.starts_with("tls") {
+                tls.set(name, value)?;
+            } else {
+                cluster.set(name, value)?;
+            }
         }
+        cluster.tls = tls.finish()?;
         Ok(cluster)
     }
 
@@ -115,20 +188,26 @@ impl Cluster {
             ("create", "true") => self.create = true,
             ("create", "false") => self.create = false,
             ("create", _) => return Err("create is true or false".to_owned()),
-            ("tls", _) => {
-                return Err(
-                    "this build speaks no TLS to the cluster: put both into one private network"
-                        .to_owned(),
-                );
-            }
-            (name, _) => {
-                return Err(format!(
-                    "unknown option \"{name}\"; known are replication_factor, datacenter, consistency and create"
-                ));
-            }
+            (name, _) => return Err(unknown(name)),
         }
         Ok(())
     }
+}
+
+fn unknown(name: &str) -> String {
+    format!(
+        "unknown option \"{name}\"; known are replication_factor, datacenter, consistency, create, tls, tls_ca, tls_cert, tls_key and tls_name"
+    )
+}
+
+/// Not relative to wherever the node is started: a file that is found only sometimes is a start that
+/// fails only sometimes.
+fn parse_file(name: &str, file: &str) -> Result<PathBuf, String> {
+    let decoded = percent_decode_str(file).decode_utf8();
+    let path = decoded.map(|path| PathBuf::from(path.into_owned()));
+    path.ok()
+        .filter(|path| path.is_absolute())
+        .ok_or_else(|| format!("{name} is the path of a file, from / on"))
 }
 
 fn is_name_char(c: char) -> bool {
@@ -220,6 +299,33 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_off_unless_it_is_on() {
+        let of = |options: &str| Cluster::parse(&format!("//h:1/k?{options}")).unwrap().tls;
+        assert_eq!(of("tls=off"), None);
+        assert_eq!(of("create=true"), None);
+        assert_eq!(of("tls=on"), Some(Tls::default()));
+        let all = of(
+            "tls_key=/etc/k%20y.pem&tls_cert=/etc/c%26%40.pem&tls=on&tls_ca=/ca.pem&tls_name=db.example",
+        );
+        let expected = Tls {
+            ca: Some("/ca.pem".into()),
+            client: Some(("/etc/c&@.pem".into(), "/etc/k y.pem".into())),
+            name: Some(ServerName::try_from("db.example").unwrap()),
+        };
+        assert_eq!(all, Some(expected));
+        // Whatever may be asked for, it is not that nobody looks at certificates.
+        for refused in [
+            "tls_verify=off",
+            "tls_insecure=on",
+            "tls_skip_verify=true",
+            "tls_name=*",
+        ] {
+            let parsed = Cluster::parse(&format!("//h:1/k?tls=on&{refused}"));
+            assert!(parsed.is_err(), "{refused}");
+        }
+    }
+
+    #[test]
     fn bad_urls_are_refused() {
         for bad in [
             "",
@@ -261,6 +367,21 @@ mod tests {
             "//h:1/k?datacenter=a'b",
             "//h:1/k?consistency=one",
             "//h:1/k?tls=true",
+            "//h:1/k?tls=",
+            "//h:1/k?tls",
+            "//h:1/k?tls=on&tls=off",
+            "//h:1/k?tls_ca=/ca.pem",
+            "//h:1/k?tls=off&tls_ca=/ca.pem",
+            "//h:1/k?tls_name=db.example",
+            "//h:1/k?tls=on&tls_ca=",
+            "//h:1/k?tls=on&tls_ca=ca.pem",
+            "//h:1/k?tls=on&tls_ca=/%ff.pem",
+            "//h:1/k?tls=on&tls_cert=/c.pem",
+            "//h:1/k?tls=on&tls_key=/k.pem",
+            "//h:1/k?tls=on&tls_name=",
+            "//h:1/k?tls=on&tls_name=a%20b",
+            "//h:1/k?tls=on&tls_name=db.example:9042",
+            "//u:secret@h:1/k?tls=on&tls_key=secret.pem",
             "//h:1/k?unknown=1",
         ] {
             let refused = Cluster::parse(bad);

@@ -7,6 +7,7 @@ use super::super::mirror::MIRROR_BATCHES_MAX;
 use super::super::switch::HELD_BATCHES_MAX;
 use super::*;
 use crate::StoreError;
+use crate::conformance::faulty::Faulty;
 use crate::conformance::{CHANNEL, found, message_id, put, record};
 use crate::engine::memory::MemoryStore;
 
@@ -20,10 +21,14 @@ struct Moving {
 
 impl Moving {
     async fn ready() -> Self {
+        Self::ready_into(Arc::new(MemoryStore::new())).await
+    }
+
+    async fn ready_into(store: Arc<dyn Store>) -> Self {
         let switch = Arc::new(Switch::new(Arc::new(MemoryStore::new())));
         found(&*switch).await;
         let online = Online::new(switch.clone(), "fjall:here");
-        let target = Arc::new(Switch::new(Arc::new(MemoryStore::new())));
+        let target = Arc::new(Switch::new(store));
         let started = online.start_with("fjall:there", target.clone());
         started.await.unwrap();
         let moving = Self {
@@ -99,6 +104,21 @@ async fn a_switch_waits_for_the_log() {
     }
     let found = moving.target.message(CHANNEL, message_id(2, 1)).await;
     assert!(found.unwrap().is_some());
+}
+
+/// What a source takes at once may be too much for the target: it gets it write by write.
+#[tokio::test]
+async fn what_is_too_large_for_the_target_is_taken_apart() {
+    let store = Faulty::new();
+    let moving = Moving::ready_into(store.clone()).await;
+    store.refuse_above(1);
+    let ids: Vec<_> = (1..=5).map(|number| message_id(1, number)).collect();
+    let batch = ids.iter().map(|id| put(*id)).collect();
+    moving.switch.commit(batch).await.unwrap();
+    moving.online.switch().await.unwrap();
+    for id in ids {
+        assert!(store.message(CHANNEL, id).await.unwrap().is_some(), "{id}");
+    }
 }
 
 /// A target that takes nothing does not grow the log without bound, and does not hurt the node.
