@@ -244,14 +244,15 @@ impl Online {
         };
         job.tasks.spawn(job.mirror.clone().run());
         let task = job.tasks.spawn(running.run());
-        job.tasks.close();
-        let online = self.clone();
-        // A job that panics ends its migration, not the node.
-        tokio::spawn(async move {
+        let (online, tasks) = (self.clone(), job.tasks.clone());
+        // A job that panics ends its migration, not the node. It is waited for as well: it has a hand on
+        // the target.
+        tasks.spawn(async move {
             if let Err(ended) = task.await {
                 online.end(&job, State::Failed, Some(ended.to_string()));
             }
         });
+        tasks.close();
         Ok(())
     }
 
