@@ -18,6 +18,7 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::engine::memory::MemoryStore;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use crate::upkeep::Upkeep;
 
@@ -44,6 +45,7 @@ impl std::fmt::Debug for Faulty {
 #[derive(Debug, Default)]
 struct State {
     failing: Option<StoreError>,
+    claims_failing: Option<StoreError>,
     held: Option<Vec<Held>>,
     commits: usize,
     unreadable: bool,
@@ -69,6 +71,11 @@ impl Faulty {
     /// Fails every commit from now on; nothing of them is applied.
     pub fn fail_with(&self, error: Option<StoreError>) {
         self.state.lock().failing = error;
+    }
+
+    /// Fails every claim from now on; nothing of them is applied.
+    pub fn fail_claims_with(&self, error: Option<StoreError>) {
+        self.state.lock().claims_failing = error;
     }
 
     /// Fails to load guilds from now on.
@@ -177,6 +184,17 @@ impl Store for Faulty {
             return commit;
         }
         self.inner.commit(batch)
+    }
+
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit {
+        match &self.state.lock().claims_failing {
+            Some(error) => Commit::settled(Err(error.clone())),
+            None => self.inner.claim(guild, epoch),
+        }
+    }
+
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        self.inner.epoch(guild).await
     }
 
     async fn create_account(&self, account: Account) -> Result<()> {
