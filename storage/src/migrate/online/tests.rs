@@ -179,11 +179,13 @@ async fn fences_and_claims_go_to_both() {
     first.await.unwrap();
     let again = moving.switch.claim(GUILD, Epoch(4)).await;
     assert_eq!(again, Err(StoreError::Fenced));
+    // Of which no batch tells the target.
+    moving.switch.claim(GUILD, Epoch(5)).await.unwrap();
     moving.online.switch().await.unwrap();
-    assert_eq!(moving.target.epoch(GUILD).await, Ok(Epoch(4)));
-    let late = moving.switch.commit(fenced(3, 5)).await;
+    assert_eq!(moving.target.epoch(GUILD).await, Ok(Epoch(5)));
+    let late = moving.switch.commit(fenced(4, 5)).await;
     assert_eq!(late, Err(StoreError::Fenced));
-    moving.switch.commit(fenced(4, 6)).await.unwrap();
+    moving.switch.commit(fenced(5, 6)).await.unwrap();
     for (number, there) in [
         (1, true),
         (2, true),
