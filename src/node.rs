@@ -124,6 +124,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         relay_sessions_max: config.relay_sessions_max,
         passive_members_min: config.passive_members_min,
         passive_update_every: Duration::from_secs(config.passive_update_seconds),
+        fenced_rest: chat::guild::ownership::FENCED_REST,
         worker: config.worker,
     };
     let chat = Chat::start(actors, data.clone(), blobs, chat_config)

@@ -1,6 +1,8 @@
 //! What an engine does by itself, without the API: durable inserts of many writers, and pages read
 //! meanwhile. `cargo bench -p guildhall-storage --bench engine -- URL [SECONDS]`
 //!
+//! `inserts_fenced` are those of an owner who claimed the guild, as a node makes them.
+//!
 //! Prints one object of JSON: rates, times in milliseconds, CPU time per insert of the whole process.
 #![allow(missing_docs)]
 
@@ -12,9 +14,9 @@ use model::channel::Channel;
 use model::guild::Guild;
 use model::message::MessageRecord;
 use model::{ChannelId, GuildId, Id, UserId};
-use storage::Store;
 use storage::engine;
 use storage::store::{Page, Write};
+use storage::{Epoch, Store};
 
 const GUILD: GuildId = Id::new(1_000);
 const ADA: UserId = Id::new(3_000);
@@ -24,6 +26,8 @@ const READERS: u64 = 4;
 const TEXT: usize = 200;
 /// Messages of a channel before it is measured, so that pages are full.
 const BEFORE: u64 = 200;
+/// From the first message of one measurement to the first of the next: all are new.
+const APART: u64 = 10_000_000;
 
 fn channel(writer: u64) -> ChannelId {
     Id::new(2_000 + writer)
@@ -61,14 +65,32 @@ fn at(sorted: &[Duration], part: f64) -> f64 {
     time.map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
 }
 
-async fn write(store: Arc<dyn Store>, writer: u64, stop: Arc<AtomicBool>) -> Vec<Duration> {
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Load {
+    /// The number of the first message.
+    from: u64,
+    readers: u64,
+    /// Under which epoch messages are inserted.
+    fence: Option<Epoch>,
+}
+
+async fn write(
+    store: Arc<dyn Store>,
+    writer: u64,
+    load: Load,
+    stop: Arc<AtomicBool>,
+) -> Vec<Duration> {
     let mut times = Vec::new();
-    for number in BEFORE.. {
+    let fence = load.fence.map(|epoch| Write::Fence(GUILD, epoch));
+    for number in load.from.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
+        let batch = fence.iter().cloned().chain([message(writer, number)]);
+        let batch = batch.collect();
         let began = Instant::now();
-        if let Err(error) = store.commit(vec![message(writer, number)]).await {
+        if let Err(error) = store.commit(batch).await {
             panic!("{error}");
         }
         times.push(began.elapsed());
@@ -102,14 +124,14 @@ async fn read(
 }
 
 /// Inserts for a while, with or without readers.
-async fn measure(store: &Arc<dyn Store>, seconds: u64, readers: u64) -> serde_json::Value {
+async fn measure(store: &Arc<dyn Store>, seconds: u64, load: Load) -> serde_json::Value {
     let stop = Arc::new(AtomicBool::new(false));
     let pages = Arc::new(AtomicU64::new(0));
     let (began, used) = (Instant::now(), cpu());
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(Arc::clone(store), writer, Arc::clone(&stop))))
+        .map(|writer| tokio::spawn(write(Arc::clone(store), writer, load, Arc::clone(&stop))))
         .collect();
-    let readers: Vec<_> = (0..readers)
+    let readers: Vec<_> = (0..load.readers)
         .map(|reader| {
             let (store, stop, pages) = (Arc::clone(store), Arc::clone(&stop), Arc::clone(&pages));
             tokio::spawn(read(store, reader * 17, stop, pages))
@@ -169,8 +191,20 @@ async fn main() {
     for commit in commits {
         commit.await.unwrap_or_else(|error| panic!("{error}"));
     }
-    let alone = measure(&store, seconds, 0).await;
-    let with_readers = measure(&store, seconds, READERS).await;
+    let claimed = store.claim(GUILD, Epoch(1)).await;
+    claimed.unwrap_or_else(|error| panic!("{error}"));
+    let load = |number, readers, fence| Load {
+        from: BEFORE + number * APART,
+        readers,
+        fence,
+    };
+    // In this order, so that what grows with the store shows on both.
+    let fence = Some(Epoch(1));
+    let alone = measure(&store, seconds, load(0, 0, None)).await;
+    let fenced = measure(&store, seconds, load(1, 0, fence)).await;
+    let fenced_again = measure(&store, seconds, load(2, 0, fence)).await;
+    let alone_again = measure(&store, seconds, load(3, 0, None)).await;
+    let with_readers = measure(&store, seconds, load(4, READERS, fence)).await;
     let closed = store.close().await;
     drop(store);
     // Only what this run made itself.
@@ -182,7 +216,8 @@ async fn main() {
         serde_json::json!({
             "engine": scheme, "seconds": seconds, "writers": WRITERS, "text_bytes": TEXT,
             "load": std::fs::read_to_string("/proc/loadavg").ok().map(|load| load.trim().to_owned()),
-            "inserts_alone": alone, "with_readers": with_readers, "readers": READERS,
+            "inserts_alone": [alone, alone_again], "inserts_fenced": [fenced, fenced_again],
+            "fenced_with_readers": with_readers, "readers": READERS,
         })
     );
 }

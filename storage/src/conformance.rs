@@ -3,7 +3,8 @@
 //! ```text
 //!  storage/tests/engines.rs ── engine_conformance!(name, engine) ─▶ one #[tokio::test] per case
 //!                                                                   │
-//!        accounts · guilds · messages · reactions · pins · read_states · batches · copying · restart
+//!        accounts · guilds · messages · reactions · pins · read_states · batches · fences · copying ·
+//!        restart
 //! ```
 //!
 //! A case opens the engine it is given, writes through the port alone, and asserts; it panics when
@@ -35,6 +36,7 @@ pub mod reactions;
 pub mod pins;
 pub mod read_states;
 pub mod batches;
+pub mod fences;
 pub mod copying;
 pub mod restart;
 pub mod faulty;
@@ -61,6 +63,7 @@ macro_rules! engine_conformance {
             pins: order_and_count, follow_their_message;
             read_states: merged_in_any_order, listed, deleted;
             batches: all_or_nothing, within_a_batch, in_order, settings, many_at_once, close_refuses;
+            fences: claims_rise, a_lower_epoch_is_refused, the_owner_goes_on, a_restart_keeps_them, one_winner_each, each_guild_for_itself, a_deleted_guild_keeps_its_epoch, races_with_a_claim;
             copying: listed_settings, raised_last_messages, files_put_on_the_list;
             restart: everything_is_still_there;
         }

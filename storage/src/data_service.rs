@@ -31,12 +31,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::ChannelId;
 use model::user::Account;
+use model::{ChannelId, GuildId};
 
-#[cfg(doc)]
 use crate::error::StoreError;
-use crate::store::{Result, Store, Write};
+use crate::fence::Epoch;
+use crate::store::{Commit, Result, Store, Write};
 
 mod acknowledged;
 pub mod admission;
@@ -121,6 +121,40 @@ impl DataService {
             changes,
             flights: self.flights.clone(),
         }
+    }
+
+    /// Queues a batch of the owner of a guild, who claimed it under `epoch`: fenced, see
+    /// [`Write::Fence`]. Everything a guild's process writes goes this way.
+    ///
+    /// # Errors
+    /// Through the future, as [`Store::commit`]; [`StoreError::Fenced`]: nothing was changed, and the
+    /// guild is another one's.
+    pub fn commit_owned(&self, guild: GuildId, epoch: Epoch, batch: Vec<Write>) -> Acknowledged {
+        let mut fenced = Vec::with_capacity(batch.len() + 1);
+        fenced.push(Write::Fence(guild, epoch));
+        fenced.extend(batch);
+        self.commit(fenced)
+    }
+
+    /// A batch that is refused before it comes to the store; nothing is changed.
+    pub fn refused(&self, error: StoreError) -> Acknowledged {
+        Acknowledged {
+            commit: Commit::settled(Err(error)),
+            began: Instant::now(),
+            changes: Vec::new(),
+            flights: self.flights.clone(),
+        }
+    }
+
+    /// Claims a guild, see [`Store::claim`]. No read that begins after it joins one that began before:
+    /// that one may have missed what the last owner was told is written.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub async fn claim(&self, guild: GuildId, epoch: Epoch) -> Result<()> {
+        let claimed = self.store.claim(guild, epoch).await;
+        self.flights.close_all();
+        claimed
     }
 
     /// See [`Store::create_account`].

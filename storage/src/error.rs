@@ -19,6 +19,10 @@ pub enum StoreError {
     /// parts may do.
     #[error("too large for the store, nothing was changed: {0}")]
     TooLarge(String),
+    /// The guild was claimed under a higher epoch ([`crate::fence`]). Nothing was changed, and never
+    /// will be under this epoch: the caller owns the guild no more and must stop serving it.
+    #[error("fenced off: the guild was claimed under a higher epoch; nothing was changed")]
+    Fenced,
     /// It is not known whether the write was applied; read before trying again.
     #[error("outcome unknown: {0}")]
     Unknown(String),

@@ -20,6 +20,7 @@ use model::{AttachmentId, ChannelId, GuildId, MessageId, RoleId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::upkeep::Upkeep;
 
 /// Result of an operation on the store.
@@ -28,6 +29,11 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// One change. A batch of them is atomic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
+    /// The batch is made by the owner of a guild under this epoch: when the guild was claimed under a
+    /// higher one, the whole batch fails with [`StoreError::Fenced`] and nothing of it is applied. A
+    /// higher epoch than was claimed is claimed with it: a store that was filled from another one
+    /// knows of no claims. Stands first in its batch. Batches without one are not fenced.
+    Fence(GuildId, Epoch),
     /// A new message, or the whole new state of one. Also marks its bucket as used and raises the
     /// channel's `last_message_id` (what [`GuildSnapshot::channels`] answers) to its id. Files that an
     /// old state had and the new one has not are not looked for: drop files with a patch.
@@ -66,7 +72,8 @@ pub enum Write {
     /// Settings of a guild.
     PutGuild(Box<Guild>),
     /// A guild and everything in it but its messages is gone; those are removed by a job (see
-    /// [`Store::channels_to_purge`]).
+    /// [`Store::channels_to_purge`]). The epoch it was claimed under stays, so that a late write of an
+    /// earlier owner brings nothing of it back.
     DeleteGuild(GuildId),
     /// A channel of a guild.
     PutChannel(Box<Channel>),
@@ -316,6 +323,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Through the future. [`StoreError::Busy`]: the queue is full, nothing was changed.
     fn commit(&self, batch: Vec<Write>) -> Commit;
+    /// Claims a guild, in the order of the calls, as a batch: once the returned future has resolved,
+    /// no batch of a lower epoch ([`Write::Fence`]) is acknowledged any more, and a read that begins
+    /// then sees every one that was. Whether there is such a guild is not looked at; it is kept for
+    /// ever that it was claimed, so claim only guilds that are there.
+    ///
+    /// # Errors
+    /// Through the future. [`StoreError::Fenced`]: it was claimed under this or a higher epoch; two
+    /// who claim under the same one cannot both have it, and nothing was changed.
+    /// [`StoreError::Busy`], [`StoreError::NotApplied`], [`StoreError::Broken`]: nothing was changed.
+    /// [`StoreError::Unknown`]: it may have been claimed; claim again under a higher one.
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit;
+    /// The epoch a guild was last claimed under; [`Epoch::NONE`] when it never was.
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch>;
 
     /// Creates an account; its name must be free among people (bots may share names).
     ///

@@ -19,6 +19,8 @@ use storage::store::{Page, RecordPatch, Write};
 use storage::upkeep::Upkeep as _;
 use storage::{Store, StoreError, engine};
 
+#[path = "cassandra/fences.rs"]
+mod fences;
 #[path = "support/keyspace.rs"]
 mod keyspace;
 

@@ -14,7 +14,7 @@ use storage::conformance::{
 use storage::migrate::progress::{Kind, Progress, Seen, Stage};
 use storage::migrate::{self, Difference, Failure, Report, identity};
 use storage::store::Write;
-use storage::{Store, StoreError, engine};
+use storage::{Epoch, Store, StoreError, engine};
 
 #[path = "support/operations.rs"]
 mod operations;
@@ -239,6 +239,20 @@ async fn an_interrupted_run_goes_on_where_it_was() {
 }
 
 /// Given again when it is complete, it compares and changes nothing, whatever has happened since.
+/// A copy knows of no claims: its node goes on under the epoch it has, and fences off what is lower.
+#[tokio::test]
+async fn a_copy_is_written_under_any_epoch() {
+    let (source, target) = (memory().await, memory().await);
+    filled(&*source, 10).await;
+    source.claim(GUILD, Epoch(5)).await.unwrap();
+    assert!(moved(&source, &target).await.unwrap().verified.is_equal());
+    assert_eq!(target.epoch(GUILD).await, Ok(Epoch::NONE));
+    let fenced = |epoch| vec![Write::Fence(GUILD, Epoch(epoch)), put(message_id(9, epoch))];
+    target.commit(fenced(5)).await.unwrap();
+    assert_eq!(target.commit(fenced(4)).await, Err(StoreError::Fenced));
+    assert_eq!(target.epoch(GUILD).await, Ok(Epoch(5)));
+}
+
 #[tokio::test]
 async fn a_complete_one_is_only_compared() {
     let (source, target) = (memory().await, memory().await);

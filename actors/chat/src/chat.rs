@@ -46,6 +46,8 @@ pub struct ChatConfig {
     pub passive_members_min: usize,
     /// Longest time until passive sessions are told which channels have moved.
     pub passive_update_every: Duration,
+    /// How long a guild that another node has claimed is not started here.
+    pub fenced_rest: Duration,
     /// Snowflake worker number of this node (0–1023).
     pub worker: u16,
 }
@@ -60,6 +62,7 @@ impl Default for ChatConfig {
             relay_sessions_max: crate::relay::RELAY_SESSIONS_MAX,
             passive_members_min: crate::session::PASSIVE_MEMBERS_MIN,
             passive_update_every: crate::relay::PASSIVE_UPDATE_EVERY,
+            fenced_rest: crate::guild::ownership::FENCED_REST,
             worker: 0,
         }
     }

@@ -36,8 +36,8 @@ pub enum ChatError {
     /// Too much work is queued. Nothing was changed; try again after a moment.
     #[error("overloaded; nothing was changed, try again later")]
     Busy,
-    /// The process that serves this is restarting or the node is stopping. Nothing was changed;
-    /// try again.
+    /// The process that serves this is restarting, the node is stopping, or the guild is another
+    /// node's. Nothing was changed; try again.
     #[error("not available now; nothing was changed, try again")]
     Unavailable,
     /// The store did not take the change, or did not answer a read: no quorum of a cluster, a store
@@ -206,6 +206,7 @@ impl From<StoreError> for ChatError {
         match error {
             StoreError::NotFound => Self::NotFound(Missing::Message),
             StoreError::Busy => Self::Busy,
+            StoreError::Fenced => Self::Unavailable,
             StoreError::NotApplied(what) => Self::NotApplied(what),
             StoreError::TooLarge(what) => Self::TooLarge(what),
             StoreError::Unknown(what) => Self::Unknown(what),

@@ -10,6 +10,8 @@
 //!   the store all but the members, which are in the [member table](mod@members). If it finds that
 //!   table gone, it ends without an answer: its keeper has died, and the next fills another. A request it had not handed to the lane was not applied and is asked again by
 //!   `execute`; one it had handed over is answered by the lane. No session is lost.
+//! * It claims the guild before it reads it, and writes under that claim ([`ownership`]): of two nodes
+//!   on one store one is fenced off, and its family ends.
 //! * It calls the lane (to wait until it is empty) and the data service (to load); nothing else.
 //! * Its mailbox holds [`MAILBOX_MAX`] requests, further ones get [`ChatError::Busy`]; so do
 //!   requests while the lane or the relay is full.
@@ -17,6 +19,7 @@
 
 pub mod command;
 pub mod state;
+pub mod ownership;
 pub mod lane;
 pub mod list;
 pub mod family;
@@ -35,6 +38,7 @@ use metrics::{counter, histogram};
 use model::presence::{ClientStatus, Presence};
 use model::{ChannelId, GuildId, UserId};
 use otp::{Context, ExitReason, GenServer, Info, Init, Next, Pid, SendError, ServerRef};
+use storage::StoreError;
 use tokio::time::Instant;
 
 pub use client::*;
@@ -47,6 +51,7 @@ use command::{Actor, Answer, Command};
 use family::Family;
 use lane::{Job, Lane, Settle};
 use list::shape::Shape;
+use ownership::Ownership;
 use state::{Effect, GuildState, SharedCreates, Turn};
 
 use crate::chat::Chat;
@@ -248,6 +253,8 @@ pub struct GuildServer {
     /// For the member lists, until it changes.
     shape: Option<Arc<Shape>>,
     phase: Phase,
+    /// Under what it writes.
+    ownership: Ownership,
     creates: SharedCreates,
 }
 
@@ -279,6 +286,7 @@ impl GenServer for GuildServer {
             decided: 0,
             shape: None,
             phase: Phase::Unloaded,
+            ownership: Err(StoreError::NotApplied("not loaded".to_owned())),
             creates: SharedCreates::default(),
         };
         Init::Continue(server, Message::Load)
@@ -601,7 +609,7 @@ impl GuildServer {
                 steps.push(lane::Step::Shape(shape));
             }
         }
-        let commit = (!writes.is_empty()).then(|| self.chat.data().commit(writes));
+        let commit = (!writes.is_empty()).then(|| self.commit(writes));
         self.hand_over(steps, commit, members, settle);
     }
 

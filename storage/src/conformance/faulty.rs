@@ -18,6 +18,7 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::engine::memory::MemoryStore;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use crate::upkeep::Upkeep;
 
@@ -45,6 +46,7 @@ impl std::fmt::Debug for Faulty {
 struct State {
     failing: Option<StoreError>,
     writes_max: Option<usize>,
+    claims_failing: Option<StoreError>,
     held: Option<Vec<Held>>,
     commits: usize,
     unreadable: bool,
@@ -75,6 +77,11 @@ impl Faulty {
     /// Refuses commits of more writes from now on as too large, as a cluster does.
     pub fn refuse_above(&self, writes: usize) {
         self.state.lock().writes_max = Some(writes);
+    }
+
+    /// Fails every claim from now on; nothing of them is applied.
+    pub fn fail_claims_with(&self, error: Option<StoreError>) {
+        self.state.lock().claims_failing = error;
     }
 
     /// Fails to load guilds from now on.
@@ -187,6 +194,17 @@ impl Store for Faulty {
             return commit;
         }
         self.inner.commit(batch)
+    }
+
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit {
+        match &self.state.lock().claims_failing {
+            Some(error) => Commit::settled(Err(error.clone())),
+            None => self.inner.claim(guild, epoch),
+        }
+    }
+
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        self.inner.epoch(guild).await
     }
 
     async fn create_account(&self, account: Account) -> Result<()> {

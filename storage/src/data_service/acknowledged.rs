@@ -65,6 +65,7 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::NotFound => "not_found",
         StoreError::Conflict(_) => "conflict",
         StoreError::Busy => "busy",
+        StoreError::Fenced => "fenced",
         StoreError::NotApplied(_) => "not_applied",
         StoreError::TooLarge(_) => "too_large",
         StoreError::Unknown(_) => "unknown",

@@ -421,7 +421,8 @@ pub(super) fn changes(write: &Write) -> Changes {
         Write::PutAccount(_) => Changes::Of(Partition::Accounts),
         Write::DeleteGuild(_) => Changes::Everything,
         // Whoever adds a write says here what of the joined reads it changes.
-        Write::ForgetFiles(..)
+        Write::Fence(..)
+        | Write::ForgetFiles(..)
         | Write::PutGuild(_)
         | Write::PutRole(..)
         | Write::DeleteRole(..)

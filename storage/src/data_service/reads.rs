@@ -17,6 +17,7 @@ use super::READ_DEADLINE;
 use super::query::{self, History, Query};
 #[cfg(doc)]
 use crate::error::StoreError;
+use crate::fence::Epoch;
 #[cfg(doc)]
 use crate::store::Store;
 use crate::store::{GuildSnapshot, LostFile, Page, ReactionCount, Result};
@@ -92,6 +93,14 @@ impl DataService {
         let messages = history.messages.iter().map(|message| message.id);
         self.seen_by(channel, messages, &history.reactions, reader)
             .await
+    }
+
+    /// See [`Store::epoch`].
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        self.pass("epoch", self.store.epoch(guild)).await
     }
 
     /// See [`Store::account`].

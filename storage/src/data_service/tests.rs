@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::conformance::faulty::Faulty;
 use crate::conformance::{
-    ADA, BOB, CHANNEL, account, emoji, found, ids, message_id, put, reaction,
+    ADA, BOB, CHANNEL, GUILD, account, emoji, found, ids, message_id, put, reaction,
 };
 use crate::error::StoreError;
 use crate::store::Page;
@@ -93,6 +93,24 @@ async fn without_joining_each_read_is_a_query() {
         reader.await.unwrap().unwrap();
     }
     assert_eq!(world.store.reads("messages"), 10);
+}
+
+/// What another node was told is written may be missing in a read that began before the claim.
+#[tokio::test]
+async fn a_read_after_a_claim_never_joins_an_earlier_one() {
+    let world = World::new().await;
+    world.store.hold_reads();
+    let before = world.latest(50);
+    settle().await;
+    let others = vec![put(message_id(1, 2))];
+    world.store.commit(others).await.unwrap();
+    world.service.claim(GUILD, Epoch(1)).await.unwrap();
+    let after = world.latest(50);
+    settle().await;
+    world.store.release_all_reads();
+    assert_eq!(ids(&before.await.unwrap().unwrap()), [message_id(1, 1)]);
+    let seen = after.await.unwrap().unwrap();
+    assert_eq!(ids(&seen), [message_id(1, 2), message_id(1, 1)]);
 }
 
 /// Each write that changes what a read answers, and the read: it must see it, whatever was on its way.

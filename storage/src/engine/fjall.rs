@@ -47,6 +47,7 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 
 use super::places::Places;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use committer::{Committer, Job};
 use tables::{Reader, Tables};
@@ -182,6 +183,18 @@ impl Store for FjallStore {
         let (settle, commit) = Commit::new();
         self.inner.committer.submit(Job::Batch(batch, settle));
         commit
+    }
+
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit {
+        let (settle, commit) = Commit::new();
+        self.inner
+            .committer
+            .submit(Job::Claim(guild, epoch, settle));
+        commit
+    }
+
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        self.read(move |reader| reader.epoch(guild)).await
     }
 
     async fn create_account(&self, account: Account) -> Result<()> {

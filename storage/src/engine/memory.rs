@@ -24,6 +24,7 @@ use model::read_state::ReadState;
 use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
+use crate::fence::Epoch;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use state::{State, all_of};
 
@@ -44,6 +45,14 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn commit(&self, batch: Vec<Write>) -> Commit {
         Commit::settled(self.state.lock().commit(batch))
+    }
+
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit {
+        Commit::settled(self.state.lock().claim(guild, epoch))
+    }
+
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        Ok(self.state.lock().epoch(guild))
     }
 
     async fn create_account(&self, account: Account) -> Result<()> {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use model::emoji::ReactionEmoji;
 use model::user::Account;
-use model::{ChannelId, MessageId, UserId};
+use model::{ChannelId, GuildId, MessageId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Result, Write};
 
 /// Longest text in a key, in bytes; keeps an entry of the embedded engine's journal below one 4 KiB
@@ -62,19 +63,29 @@ pub(super) fn around(limit: usize) -> (usize, usize) {
 }
 
 /// Whether every write of a batch will find what it needs, the earlier ones of the batch counted in.
-/// `has_message` and `account` say what is stored before it.
+/// `has_message`, `account` and `epoch` say what is stored before it.
 ///
 /// # Errors
-/// [`StoreError::NotFound`], [`StoreError::Conflict`], as [`Write`] says; nothing of the batch is to
+/// [`StoreError::NotFound`], [`StoreError::Conflict`], [`StoreError::Fenced`], as [`Write`] says; nothing of the batch is to
 /// be applied then.
 pub(super) fn check_batch<'s>(
     batch: &[Write],
     has_message: impl Fn(ChannelId, MessageId) -> bool,
     account: impl Fn(UserId) -> Option<&'s Account>,
+    epoch: impl Fn(GuildId) -> Epoch,
 ) -> Result<()> {
     let mut touched = HashMap::<(ChannelId, MessageId), bool>::new();
+    let mut claimed = HashMap::<GuildId, Epoch>::new();
     for write in batch {
         let needs = match write {
+            Write::Fence(guild, under) => {
+                let before = claimed.get(guild).copied();
+                if before.unwrap_or_else(|| epoch(*guild)) > *under {
+                    return Err(StoreError::Fenced);
+                }
+                claimed.insert(*guild, *under);
+                continue;
+            }
             Write::PutMessage(record) => {
                 touched.insert((record.channel_id, record.id), true);
                 continue;

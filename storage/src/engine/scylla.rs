@@ -9,6 +9,7 @@
 //!                 complaints.rs: said now and then
 //!  reads  ─▶ reads.rs ─▶ record.rs: rows to messages
 //!  names.rs: accounts     purge.rs: deleted channels     anti_entropy.rs: orphans
+//!  epochs.rs: who owns a guild
 //! ```
 //!
 //! **What is guaranteed.** A commit that was acknowledged was written by a quorum of the replicas,
@@ -25,8 +26,9 @@
 //! Batches of different channels and guilds have no order among each other. Two nodes that write the
 //! same read state in the same moment merge with what was there before: one of the two may be lost,
 //! until that user reads on. All this presumes one
-//! writer per guild at a time, which the cluster layer sees to; two writers lose no rows, but one can
-//! edit what the other has just deleted. That leaves a row without author, which no reader shows and
+//! writer per guild at a time: each claims it, and of one that was fenced off nothing is acknowledged
+//! (`epochs.rs`). What such a one was about to write when it was fenced may still be seen, also later, as
+//! with every [`StoreError::Unknown`], and it can edit what the other has just deleted. That leaves a row without author, which no reader shows and
 //! `anti_entropy.rs` deletes. Deleting a guild of more than [`MEMBERS_AT_ONCE_MAX`] members takes the
 //! first of them out before. Why it is so: `docs/adr/0007-batches-on-a-cluster.md`.
 //!
@@ -52,10 +54,13 @@ mod work;
 mod changes;
 mod emit;
 mod committer;
+mod epochs;
 mod names;
 mod purge;
 mod reads;
 mod anti_entropy;
+#[cfg(any(test, feature = "testsuite"))]
+mod stop;
 
 use std::sync::Arc;
 
@@ -71,6 +76,7 @@ use model::user::{Account, User};
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use crate::upkeep::Upkeep;
 use changes::Kind;
@@ -124,6 +130,13 @@ impl ScyllaStore {
     pub fn anti_entropy(&self, pace: Pace) -> AntiEntropy {
         AntiEntropy::new(self.link.clone(), pace)
     }
+
+    /// Stops every group of batches between what it reads and what it writes, from now on until the
+    /// answer is dropped: for tests of what comes between.
+    #[cfg(any(test, feature = "testsuite"))]
+    pub fn stop_before_writes(&self) -> stop::Stopped<'_> {
+        self.link.stop.stop()
+    }
 }
 
 impl std::fmt::Debug for ScyllaStore {
@@ -148,6 +161,17 @@ impl Store for ScyllaStore {
         let (settle, commit) = Commit::new();
         self.committer.submit(Job::Batch(batch, settle));
         commit
+    }
+
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit {
+        let (settle, commit) = Commit::new();
+        self.committer.submit(Job::Claim(guild, epoch, settle));
+        commit
+    }
+
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        let _place = self.link.place().await?;
+        epochs::epoch(&self.link, guild).await
     }
 
     async fn create_account(&self, account: Account) -> Result<()> {

@@ -4,6 +4,7 @@
 //!  switch.rs ─▶ [batch][batch][account][batch][point][batch]… ─▶ worker ─▶ target
 //!                  │ applied when the source has acknowledged it, in this order
 //!                  │ NotFound: what it changes is not copied yet; write by write, the rest is skipped
+//!                  │ fences and claims too, so that the target knows who owns which guild
 //!                  └ point: rows as the source had them exactly here: put, or compared
 //! ```
 //!
@@ -22,14 +23,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use model::ChannelId;
 use model::user::Account;
+use model::{ChannelId, GuildId};
 
 use super::apply;
 use super::row::{Difference, Key, Row, differences};
 use super::scope::{PIECE_ROWS, Scope, read};
+use super::switch::Asked;
 use crate::engine::scylla::bytes;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Result, Store, Write};
 
 /// Batches that may wait for the target; past it the migration ends.
@@ -76,6 +79,7 @@ type Outcome = oneshot::Receiver<Result<()>>;
 
 enum Entry {
     Batch(Vec<Write>, Outcome),
+    Claim(GuildId, Epoch, Outcome),
     Account(Box<Account>, Outcome),
     Purge(ChannelId, usize, Outcome),
     Point(Box<Point>, oneshot::Sender<Reached>),
@@ -142,10 +146,13 @@ impl Mirror {
         self.more.notify_one();
     }
 
-    /// A batch was given to the source: answers where to say how it ended.
-    pub(super) fn batch(&self, writes: Vec<Write>) -> oneshot::Sender<Result<()>> {
+    /// Something was asked of the source: answers where to say how it ended.
+    pub(super) fn asked(&self, asked: Asked) -> oneshot::Sender<Result<()>> {
         let (settle, outcome) = oneshot::channel();
-        self.push(Entry::Batch(writes, outcome));
+        self.push(match asked {
+            Asked::Batch(writes) => Entry::Batch(writes, outcome),
+            Asked::Claim(guild, epoch) => Entry::Claim(guild, epoch, outcome),
+        });
         settle
     }
 
@@ -250,6 +257,13 @@ impl Mirror {
                     let mut batches = vec![writes];
                     self.gather(&mut batches)?;
                     self.apply(batches).await.map_err(told)?;
+                }
+            }
+            Entry::Claim(guild, epoch, outcome) => {
+                if applied(outcome.await.ok())? {
+                    // As a fence, which may be repeated when its outcome was not known.
+                    let claim = || self.target.commit(vec![Write::Fence(guild, epoch)]);
+                    apply::again(claim).await.map_err(told)?;
                 }
             }
             Entry::Account(account, outcome) => {
@@ -399,6 +413,7 @@ fn applied(outcome: Option<Result<()>>) -> std::result::Result<bool, String> {
         Some(Err(
             StoreError::NotFound
             | StoreError::Conflict(_)
+            | StoreError::Fenced
             | StoreError::Busy
             | StoreError::NotApplied(_)
             | StoreError::TooLarge(_),

@@ -36,6 +36,7 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 
 use super::mirror::Mirror;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use crate::upkeep::Upkeep;
 
@@ -60,8 +61,27 @@ struct Gate {
     held: Option<VecDeque<Held>>,
 }
 
-/// A batch that is held back, and where to say how it ended.
-type Held = (Vec<Write>, oneshot::Sender<Result<()>>);
+/// What is held back, and where to say how it ended.
+type Held = (Asked, oneshot::Sender<Result<()>>);
+
+/// What keeps its place in the order of the calls.
+#[derive(Clone)]
+pub(super) enum Asked {
+    /// [`Store::commit`].
+    Batch(Vec<Write>),
+    /// [`Store::claim`].
+    Claim(GuildId, Epoch),
+}
+
+impl Asked {
+    /// Asks a store for it.
+    pub(super) fn of(self, store: &dyn Store) -> Commit {
+        match self {
+            Self::Batch(batch) => store.commit(batch),
+            Self::Claim(guild, epoch) => store.claim(guild, epoch),
+        }
+    }
+}
 
 /// What is under way in the source.
 #[derive(Default)]
@@ -106,8 +126,8 @@ pub(super) struct Hold<'s>(&'s Switch);
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let mut gate = self.0.gate.lock();
-        for (batch, settle) in gate.held.take().into_iter().flatten() {
-            let commit = self.0.submit(&mut gate, batch);
+        for (asked, settle) in gate.held.take().into_iter().flatten() {
+            let commit = self.0.submit(&mut gate, asked);
             self.0.runtime.spawn(async move {
                 let _ = settle.send(commit.await);
             });
@@ -187,22 +207,22 @@ impl Switch {
         }
     }
 
-    fn submit(&self, gate: &mut Gate, batch: Vec<Write>) -> Commit {
+    fn submit(&self, gate: &mut Gate, asked: Asked) -> Commit {
         if let Some(held) = &mut gate.held {
             if held.len() >= HELD_BATCHES_MAX {
                 metrics::counter!("guildhall_store_busy_total", "where" => "held").increment(1);
                 return Commit::settled(Err(StoreError::Busy));
             }
             let (settle, commit) = Commit::new();
-            held.push_back((batch, settle));
+            held.push_back((asked, settle));
             return commit;
         }
         let flight = self.flights.begin();
         let Some(mirror) = &gate.mirror else {
-            return gate.store.commit(batch).holding(flight);
+            return asked.of(&*gate.store).holding(flight);
         };
-        let committed = gate.store.commit(batch.clone());
-        let outcome = mirror.batch(batch);
+        let committed = asked.clone().of(&*gate.store);
+        let outcome = mirror.asked(asked);
         let (settle, commit) = Commit::new();
         // In a task of its own: the target must learn of it whether or not the caller waits.
         self.runtime.spawn(async move {
@@ -276,7 +296,16 @@ impl std::fmt::Debug for Switch {
 impl Store for Switch {
     fn commit(&self, batch: Vec<Write>) -> Commit {
         let mut gate = self.gate.lock();
-        self.submit(&mut gate, batch)
+        self.submit(&mut gate, Asked::Batch(batch))
+    }
+
+    fn claim(&self, guild: GuildId, epoch: Epoch) -> Commit {
+        let mut gate = self.gate.lock();
+        self.submit(&mut gate, Asked::Claim(guild, epoch))
+    }
+
+    async fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        self.store().epoch(guild).await
     }
 
     async fn create_account(&self, account: Account) -> Result<()> {

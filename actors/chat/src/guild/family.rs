@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::{Directory, Located};
+use dashmap::DashMap;
 use metrics::gauge;
 use model::GuildId;
 use otp::{
@@ -33,6 +34,7 @@ use super::keeper::{Keeper, KeeperArgs};
 use super::lane::{self, Lane, LaneArgs};
 use super::list::{Lists, MemberList, MemberListArgs};
 use super::members::MemberTable;
+use super::ownership::{Claims, RESTING_MAX};
 use super::walk::Walks;
 use super::{GuildArgs, GuildServer, MAILBOX_MAX};
 use crate::chat::Chat;
@@ -63,6 +65,7 @@ pub struct Family {
     lane: Mutex<Option<ServerRef<Lane>>>,
     members: Mutex<Kept>,
     lists: Lists,
+    claims: Mutex<Claims>,
     /// Loads of the guild so far.
     generation: AtomicU64,
     /// The last decision of the running guild whose batch the lane has settled: what is read from here
@@ -89,6 +92,7 @@ impl Family {
             lane: Mutex::new(None),
             members: Mutex::default(),
             lists: Lists::default(),
+            claims: Mutex::default(),
             generation: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -97,6 +101,15 @@ impl Family {
 
     pub(crate) fn guild(&self) -> GuildId {
         self.guild
+    }
+
+    /// What its guild processes have claimed.
+    pub(crate) fn claims(&self) -> Claims {
+        *self.claims.lock()
+    }
+
+    pub(crate) fn claims_are(&self, claims: Claims) {
+        *self.claims.lock() = claims;
     }
 
     pub(crate) fn relays(&self) -> &Relays {
@@ -200,6 +213,8 @@ struct Inner {
     /// Watches of member lists so far.
     watches: AtomicU64,
     draining: std::sync::atomic::AtomicBool,
+    /// Guilds that were fenced off, and until when each is not started.
+    resting: DashMap<GuildId, Instant>,
 }
 
 impl std::fmt::Debug for Guilds {
@@ -221,6 +236,7 @@ impl Guilds {
             loads: AtomicU64::new(0),
             watches: AtomicU64::new(0),
             draining: false.into(),
+            resting: DashMap::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -282,6 +298,28 @@ impl Guilds {
         gauge!("guildhall_guilds").set(self.len().saturating_sub(1) as f64);
     }
 
+    /// A guild was fenced off: it is not started for a while.
+    pub(crate) fn rests(&self, guild: GuildId, rest: Duration) {
+        let (resting, now) = (&self.inner.resting, Instant::now());
+        if resting.len() >= RESTING_MAX {
+            resting.retain(|_, until| *until > now);
+        }
+        if resting.len() < RESTING_MAX {
+            resting.insert(guild, now + rest);
+        }
+        gauge!("guildhall_guilds_resting").set(resting.len() as f64);
+    }
+
+    /// Whether a guild may be started, as far as that goes.
+    fn has_rested(&self, guild: GuildId) -> bool {
+        let resting = &self.inner.resting;
+        let over = resting.remove_if(&guild, |_, until| *until <= Instant::now());
+        if over.is_some() {
+            gauge!("guildhall_guilds_resting").set(resting.len() as f64);
+        }
+        !resting.contains_key(&guild)
+    }
+
     /// Starts no family from here on.
     pub(crate) fn refuse_new(&self) {
         self.inner.draining.store(true, Ordering::Release);
@@ -290,7 +328,8 @@ impl Guilds {
     /// The process of a guild, started or waited for until `deadline`.
     ///
     /// # Errors
-    /// [`ChatError::Unavailable`]: it is another node's, or does not come up; [`ChatError::Busy`]:
+    /// [`ChatError::Unavailable`]: it is another node's, was fenced off a moment ago, or does not
+    /// come up; [`ChatError::Busy`]:
     /// too many guilds run.
     pub(crate) async fn running(
         &self,
@@ -325,6 +364,9 @@ impl Guilds {
     }
 
     async fn start(&self, chat: &Chat, guild: GuildId) -> Result<()> {
+        if !self.has_rested(guild) {
+            return Err(ChatError::Unavailable);
+        }
         let inner = &self.inner;
         let supervisor = DynamicSupervisorRef::whereis(&inner.node, SUPERVISOR);
         let supervisor = supervisor.ok_or(ChatError::Unavailable)?;

@@ -11,6 +11,7 @@ use storage::store::Page;
 
 use super::command::{Actor, Command};
 use super::members::{Gone, MemberTable, Row};
+use super::ownership::Claim;
 use super::state::{GuildState, SharedCreates, Turn};
 use super::{
     FILL_PAGE_MAX, GuildServer, KEEPER_EXIT_LIMIT, LOAD_RETRY, Message, NONCE_CHANNELS_MAX,
@@ -21,7 +22,7 @@ use crate::relay::Order;
 use crate::{clock, history};
 
 impl GuildServer {
-    /// Waits until nothing is under way, then takes the state from the store.
+    /// Waits until nothing is under way, claims the guild, then takes the state from the store.
     pub(super) async fn load(
         &mut self,
         ctx: &mut Context<Self>,
@@ -34,6 +35,19 @@ impl GuildServer {
         }
         self.generation = self.family.next_generation();
         let guild = self.family.guild();
+        // First of all: what is read after the claim is all that any owner before was told is written.
+        match self.claim().await {
+            Ok(Claim::Served(ownership)) => self.ownership = ownership,
+            Ok(Claim::Fenced) => return Err(self.fenced_off()),
+            Ok(Claim::Gone) => {
+                self.phase = Phase::Gone;
+                return Ok(());
+            }
+            Err(error) => {
+                self.load_later(&error.into(), ctx);
+                return Ok(());
+            }
+        }
         let loaded = match self.chat.data().guild_without_members(guild).await {
             Ok(Some(snapshot)) => {
                 match self.members().await {
@@ -80,11 +94,7 @@ impl GuildServer {
                 }
             }
             Ok(None) => self.phase = Phase::Gone,
-            Err(error) => {
-                counter!("guildhall_guild_load_errors_total").increment(1);
-                tracing::warn!(%guild, %error, "a guild cannot be loaded; trying again");
-                ctx.send_after(LOAD_RETRY, Message::Load);
-            }
+            Err(error) => self.load_later(&error, ctx),
         }
         Ok(())
     }
@@ -99,6 +109,13 @@ impl GuildServer {
             let _ = tokio::time::timeout(KEEPER_EXIT_LIMIT, ended).await;
         }
         ExitReason::Error("the member table is gone".into())
+    }
+
+    fn load_later(&self, error: &ChatError, ctx: &mut Context<Self>) {
+        counter!("guildhall_guild_load_errors_total").increment(1);
+        let guild = self.family.guild();
+        tracing::warn!(%guild, %error, "a guild cannot be loaded; trying again");
+        ctx.send_after(LOAD_RETRY, Message::Load);
     }
 
     /// The member table: as it is, or a new one with what the store holds. [`Gone`] as soon as its

@@ -9,6 +9,7 @@ mod world;
 mod deaths;
 mod stores;
 mod members;
+mod ownership;
 mod fence;
 mod message_races;
 mod stampede;

@@ -67,6 +67,27 @@ impl World {
         }
     }
 
+    /// A second node on the same store, with the same guild.
+    pub(crate) async fn second(&self, config: ChatConfig) -> Self {
+        let config = ChatConfig {
+            worker: 1,
+            ..config
+        };
+        let data = DataService::new(self.store.clone());
+        let node = Node::new("second");
+        let chat = Chat::start(node, data, BlobStore::memory(), config)
+            .await
+            .unwrap();
+        Self {
+            chat,
+            store: self.store.clone(),
+            owner: self.owner.clone(),
+            member: self.member.clone(),
+            guild: self.guild,
+            channel: self.channel,
+        }
+    }
+
     pub(crate) async fn post(&self, content: &str) -> Result<Message, ChatError> {
         self.post_draft(Draft {
             content: content.to_owned(),

@@ -21,6 +21,7 @@ use super::pending::Pending;
 use super::value;
 use crate::engine::rules::{self, Counted};
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{LastOf, LostFile, RecordPatch, Result, Write};
 
 /// Applies a batch; on an error the caller discards whatever of it was applied.
@@ -35,6 +36,16 @@ pub(super) fn batch(pending: &mut Pending<'_>, batch: Vec<Write>) -> Result<()> 
 
 fn apply(pending: &mut Pending<'_>, write: Write) -> Result<()> {
     match write {
+        Write::Fence(guild, under) => {
+            let claimed = epoch(pending, guild)?;
+            if claimed > under {
+                return Err(StoreError::Fenced);
+            }
+            if claimed < under {
+                put_epoch(pending, guild, under);
+            }
+            Ok(())
+        }
         Write::PutMessage(record) => put_message(pending, &record),
         Write::PatchMessage(channel, message, patch) => {
             patch_message(pending, channel, message, &patch)
@@ -377,6 +388,28 @@ pub(super) fn create_account(pending: &mut Pending<'_>, account: &Account) -> Re
         pending.put(name, value::encode_number(account.user.id.get()));
     }
     put(pending, key, account)
+}
+
+/// Claims a guild; see [`crate::Store::claim`].
+///
+/// # Errors
+/// [`StoreError::Fenced`] when it was claimed under this or a higher epoch.
+pub(super) fn claim(pending: &mut Pending<'_>, guild: GuildId, under: Epoch) -> Result<()> {
+    if epoch(pending, guild)? >= under {
+        return Err(StoreError::Fenced);
+    }
+    put_epoch(pending, guild, under);
+    Ok(())
+}
+
+fn epoch(pending: &Pending<'_>, guild: GuildId) -> Result<Epoch> {
+    let claimed = pending.number(&keys::of(Table::Epochs, guild))?;
+    Ok(claimed.map_or(Epoch::NONE, Epoch))
+}
+
+fn put_epoch(pending: &mut Pending<'_>, guild: GuildId, epoch: Epoch) {
+    let key = keys::of(Table::Epochs, guild);
+    pending.put(key, value::encode_number(epoch.0));
 }
 
 /// Deletes messages of a channel that is gone; see [`crate::Store::purge_channel`].

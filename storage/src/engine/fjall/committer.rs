@@ -25,13 +25,14 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use model::ChannelId;
 use model::user::Account;
+use model::{ChannelId, GuildId};
 
 use super::apply;
 use super::pending::Pending;
 use super::tables::Tables;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Result, Write};
 
 /// Batches that may wait; past it a commit is refused with [`StoreError::Busy`].
@@ -48,6 +49,8 @@ pub const GROUP_BATCHES: usize = 1_024;
 pub(super) enum Job {
     /// [`crate::Store::commit`].
     Batch(Vec<Write>, oneshot::Sender<Result<()>>),
+    /// [`crate::Store::claim`].
+    Claim(GuildId, Epoch, oneshot::Sender<Result<()>>),
     /// [`crate::Store::create_account`].
     CreateAccount(Box<Account>, oneshot::Sender<Result<()>>),
     /// [`crate::Store::purge_channel`].
@@ -59,13 +62,13 @@ impl Job {
     fn weight(&self) -> usize {
         match self {
             Self::Batch(batch, _) => batch.len().max(1),
-            Self::CreateAccount(..) | Self::Purge(..) => 1,
+            Self::Claim(..) | Self::CreateAccount(..) | Self::Purge(..) => 1,
         }
     }
 
     fn refuse(self, error: StoreError) {
         match self {
-            Self::Batch(_, settle) | Self::CreateAccount(_, settle) => {
+            Self::Batch(_, settle) | Self::Claim(_, _, settle) | Self::CreateAccount(_, settle) => {
                 drop(settle.send(Err(error)))
             }
             Self::Purge(_, _, settle) => drop(settle.send(Err(error))),
@@ -77,6 +80,9 @@ impl Job {
         match self {
             Self::Batch(writes, settle) => {
                 Settlement::new(settle, judged(pending, |p| apply::batch(p, writes)))
+            }
+            Self::Claim(guild, epoch, settle) => {
+                Settlement::new(settle, judged(pending, |p| apply::claim(p, guild, epoch)))
             }
             Self::CreateAccount(account, settle) => Settlement::new(
                 settle,

@@ -16,6 +16,7 @@
 //! accounts           user                     names            name
 //! settings           name                     meta             name
 //! files_to_delete    channel ‖ attachment  read_states      user ‖ channel
+//! guild_epochs       guild                    claimed under which epoch
 //! ```
 //!
 //! Numbers are big-endian, 8 bytes if not said otherwise; `!` = all bits inverted, so that greater
@@ -72,6 +73,7 @@ tables! {
     Meta "meta",
     FilesToDelete "files_to_delete",
     ReadStates "read_states",
+    Epochs "guild_epochs",
 }
 
 impl Table {
@@ -90,6 +92,7 @@ impl Table {
                 | MemberByUser
                 | Names
                 | Purges
+                | Epochs
         )
     }
 }

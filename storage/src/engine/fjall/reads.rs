@@ -17,6 +17,7 @@ use super::keys::{self, Key, Table};
 use super::tables::{Direction, Range, Reader, Row};
 use super::value;
 use crate::engine::rules::{self, Counted};
+use crate::fence::Epoch;
 use crate::store::{EmojiCount, GuildSnapshot, LostFile, Page, Result};
 
 fn decoded<T: DeserializeOwned>(row: Result<Row>) -> Result<T> {
@@ -332,6 +333,13 @@ impl Reader<'_> {
             after.as_ref(),
             limit,
         )
+    }
+
+    /// See [`crate::Store::epoch`].
+    pub(super) fn epoch(&self, guild: GuildId) -> Result<Epoch> {
+        let claimed = self.get(&keys::of(Table::Epochs, guild))?;
+        let claimed = claimed.map(|value| value::decode_number(&value));
+        Ok(claimed.transpose()?.map_or(Epoch::NONE, Epoch))
     }
 
     /// See [`crate::Store::read_state`].

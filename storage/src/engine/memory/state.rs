@@ -18,6 +18,7 @@ use model::{AttachmentId, ChannelId, GuildId, Id, MessageId, RoleId, UserId};
 
 use crate::engine::rules;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{EmojiCount, GuildSnapshot, LastOf, LostFile, Page, Result, Write};
 
 /// Where a message is.
@@ -45,6 +46,7 @@ pub(super) struct State {
     pub(super) settings: BTreeMap<String, Vec<u8>>,
     pub(super) to_purge: BTreeSet<ChannelId>,
     pub(super) lost_files: BTreeMap<(ChannelId, AttachmentId), LostFile>,
+    epochs: BTreeMap<GuildId, Epoch>,
 }
 
 /// All reactions with one emoji on one message.
@@ -92,6 +94,7 @@ impl State {
             &batch,
             |channel, message| self.messages.contains_key(&(channel, message)),
             |user| self.accounts.get(&user),
+            |guild| self.epoch(guild),
         )?;
         for write in batch {
             self.apply(write);
@@ -99,8 +102,28 @@ impl State {
         Ok(())
     }
 
+    /// The epoch a guild was last claimed under.
+    pub(super) fn epoch(&self, guild: GuildId) -> Epoch {
+        self.epochs.get(&guild).copied().unwrap_or_default()
+    }
+
+    /// Claims a guild; see [`crate::Store::claim`].
+    pub(super) fn claim(&mut self, guild: GuildId, epoch: Epoch) -> Result<()> {
+        if self.closed {
+            return Err(closed());
+        }
+        if self.epoch(guild) >= epoch {
+            return Err(StoreError::Fenced);
+        }
+        self.epochs.insert(guild, epoch);
+        Ok(())
+    }
+
     fn apply(&mut self, write: Write) {
         match write {
+            Write::Fence(guild, epoch) => {
+                self.epochs.insert(guild, epoch);
+            }
             Write::PutMessage(record) => self.put_message(*record),
             Write::PatchMessage(channel, message, patch) => {
                 if let Some(record) = self.messages.get_mut(&(channel, message)) {

@@ -1,9 +1,9 @@
 //! The committer: runs the groups of the queue, each read, applied, written and settled.
 //!
 //! ```text
-//!  commit() ─▶ check ─▶ queue.rs ─▶ group ─▶ facts.rs ─▶ work.rs ─▶ emit.rs ─▶ link.rs ─▶ settle
-//!                          ▲                                                         │
-//!                          └────────────── its lanes are free ◀──────────────────────┘
+//!  commit() ─▶ check ─▶ queue.rs ─▶ group ─▶ facts.rs ─▶ work.rs ─▶ emit.rs ─▶ link.rs ─▶ epochs.rs ─▶ settle
+//!                          ▲                                                                  │
+//!                          └────────────────── its lanes are free ◀───────────────────────────┘
 //! ```
 //!
 //! Not a process: each group is a task, and whoever submits or finishes starts what may run. When a
@@ -20,8 +20,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use model::ChannelId;
 use model::user::Account;
+use model::{ChannelId, GuildId};
 
 use super::changes::Changes;
 use super::emit;
@@ -29,9 +29,10 @@ use super::facts::Needs;
 use super::link::Link;
 use super::queue::{Group, Queue, Weight};
 use super::scopes::{self, Scope};
-use super::{names, purge};
+use super::{epochs, names, purge};
 use crate::engine::rules;
 use crate::error::StoreError;
+use crate::fence::Epoch;
 use crate::store::{Result, Write};
 
 /// Work for the committer, with where to say how it ended.
@@ -39,6 +40,8 @@ use crate::store::{Result, Write};
 pub(super) enum Job {
     /// [`crate::Store::commit`].
     Batch(Vec<Write>, oneshot::Sender<Result<()>>),
+    /// [`crate::Store::claim`].
+    Claim(GuildId, Epoch, oneshot::Sender<Result<()>>),
     /// [`crate::Store::create_account`].
     CreateAccount(Box<Account>, oneshot::Sender<Result<()>>),
     /// [`crate::Store::purge_channel`].
@@ -55,6 +58,7 @@ impl Job {
                     .chain([Scope::User(account.user.id)])
                     .collect()
             }
+            Self::Claim(guild, ..) => vec![Scope::Guild(*guild)],
             Self::Purge(channel, ..) => vec![Scope::Channel(*channel)],
         }
     }
@@ -66,7 +70,7 @@ impl Job {
                 bytes: scopes::bytes(batch),
                 alone: false,
             },
-            Self::CreateAccount(..) | Self::Purge(..) => Weight {
+            Self::Claim(..) | Self::CreateAccount(..) | Self::Purge(..) => Weight {
                 writes: 1,
                 bytes: 0,
                 alone: true,
@@ -77,13 +81,13 @@ impl Job {
     fn check(&self) -> Result<()> {
         match self {
             Self::Batch(batch, _) => scopes::check(batch),
-            Self::CreateAccount(..) | Self::Purge(..) => Ok(()),
+            Self::Claim(..) | Self::CreateAccount(..) | Self::Purge(..) => Ok(()),
         }
     }
 
     fn refuse(self, error: StoreError) {
         match self {
-            Self::Batch(_, settle) | Self::CreateAccount(_, settle) => {
+            Self::Batch(_, settle) | Self::Claim(_, _, settle) | Self::CreateAccount(_, settle) => {
                 drop(settle.send(Err(error)));
             }
             Self::Purge(_, _, settle) => drop(settle.send(Err(error))),
@@ -228,6 +232,9 @@ impl Running {
         for job in group.jobs {
             match job {
                 Job::Batch(batch, settle) => batches.push((batch, settle)),
+                Job::Claim(guild, epoch, settle) => {
+                    drop(settle.send(epochs::claim(link, guild, epoch).await));
+                }
                 Job::CreateAccount(account, settle) => {
                     drop(settle.send(names::create_account(link, &account).await));
                 }
@@ -281,13 +288,18 @@ async fn attempt(link: &Link, batches: Vec<Vec<Write>>) -> Result<Vec<Result<()>
     for batch in &batches {
         needs.add(batch);
     }
+    let fences: Vec<_> = batches.iter().map(|batch| epochs::fences(batch)).collect();
     let mut work = needs.load(link).await?;
-    let results = batches
+    epochs::raise(link, &fences, &mut work).await?;
+    #[cfg(any(test, feature = "testsuite"))]
+    link.stop.reached().await;
+    let mut results: Vec<_> = batches
         .into_iter()
         .map(|batch| work.commit(batch))
         .collect();
     let mut changes = Changes::new(link.clock.next());
     emit::emit(&work, &mut changes)?;
     link.write(&changes.into_list()).await?;
+    epochs::confirm(link, &fences, &mut results).await;
     Ok(results)
 }

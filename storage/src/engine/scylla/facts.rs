@@ -16,11 +16,13 @@ use model::user::Account;
 use model::{ChannelId, GuildId, MessageId, UserId};
 
 use super::changes::{Changes, Part};
+use super::epochs;
 use super::link::Link;
 use super::record::{self, MessageRow, Written, id, int, key, number};
 use super::statements::{Statement, big, blob, is};
 use super::work::{ChannelState, Counts, Place, Slot, Work};
 use crate::engine::{rules, value};
+use crate::fence::Epoch;
 use crate::store::{LastOf, Result, Write};
 
 /// Reads one group has under way at once.
@@ -44,6 +46,7 @@ pub(super) struct Needs {
     guilds_deleted: BTreeSet<GuildId>,
     accounts: BTreeSet<UserId>,
     read_states: BTreeSet<(UserId, ChannelId)>,
+    epochs: BTreeSet<GuildId>,
 }
 
 impl Needs {
@@ -56,6 +59,9 @@ impl Needs {
 
     fn add_write(&mut self, write: &Write) {
         match write {
+            Write::Fence(guild, _) => {
+                self.epochs.insert(*guild);
+            }
             Write::PutMessage(record) => {
                 self.put.insert((record.channel_id, record.id));
                 self.channels.insert(record.channel_id);
@@ -154,6 +160,11 @@ impl Needs {
                 Ok(Fact::GuildLast(guild, guild_last(link, guild).await?))
             }));
         }
+        for guild in self.epochs {
+            reads.push(Box::pin(async move {
+                Ok(Fact::Epoch(guild, epochs::epoch(link, guild).await?))
+            }));
+        }
         for place in self.messages.iter().copied() {
             reads.push(Box::pin(async move {
                 Ok(Fact::Message(place, message(link, place).await?))
@@ -216,6 +227,7 @@ enum Fact {
     GuildLast(GuildId, Option<MessageId>),
     Account(UserId, Option<Account>),
     ReadState((UserId, ChannelId), Option<ReadState>),
+    Epoch(GuildId, Epoch),
 }
 
 async fn take(work: &mut Work, reads: Vec<BoxFuture<'_, Result<Fact>>>) -> Result<()> {
@@ -229,6 +241,7 @@ async fn take(work: &mut Work, reads: Vec<BoxFuture<'_, Result<Fact>>>) -> Resul
             Fact::Channel(channel, row) => drop(work.channels.insert(channel, Slot::new(row))),
             Fact::GuildLast(guild, row) => drop(work.guild_last.insert(guild, Slot::new(row))),
             Fact::Account(user, row) => drop(work.accounts.insert(user, Slot::new(row))),
+            Fact::Epoch(guild, epoch) => drop(work.epochs.insert(guild, epoch)),
             Fact::ReadState(place, row) => drop(work.read_states.insert(place, Slot::new(row))),
         }
     }

@@ -94,6 +94,9 @@ pub(super) struct Link {
     pub(super) orphans: Orphans,
     places: Places,
     complaints: Mutex<Complaints>,
+    /// Between what a group of batches read and what it writes.
+    #[cfg(any(test, feature = "testsuite"))]
+    pub(super) stop: super::stop::Stop,
 }
 
 impl Link {
@@ -117,6 +120,8 @@ impl Link {
             orphans: Orphans::default(),
             places: Places::new(CQL_READS_AT_ONCE, CQL_READS_WAITING),
             complaints: Mutex::default(),
+            #[cfg(any(test, feature = "testsuite"))]
+            stop: super::stop::Stop::default(),
         })
     }
 

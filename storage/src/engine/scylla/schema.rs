@@ -19,7 +19,7 @@
 //!  accounts         user                              names           name (lightweight transactions)
 //!  ids              (kind, shard) ‖ id                guilds, accounts, channels to purge, in order
 //!  lost_files       shard ‖ channel ‖ attachment      settings        0 ‖ name
-//!  read_states      user ‖ channel
+//!  read_states      user ‖ channel                    guild_epochs    guild (lightweight transactions)
 //! ```
 //!
 //! Reactions share the partitioning of messages, so that a page of history is joined with its
@@ -44,7 +44,7 @@ use crate::store::Result;
 const TABLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// All versions, oldest first; version 1 is the first. Never change one that was released.
-const MIGRATIONS: [&[&str]; 2] = [FIRST, READ_STATES];
+const MIGRATIONS: [&[&str]; 3] = [FIRST, READ_STATES, EPOCHS];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS messages (channel_id bigint, bucket int, message_id bigint, \
@@ -83,6 +83,11 @@ const FIRST: &[&str] = &[
 const READ_STATES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS read_states (user_id bigint, channel_id bigint, \
      data blob, PRIMARY KEY (user_id, channel_id))",
+];
+
+const EPOCHS: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS guild_epochs (guild_id bigint PRIMARY KEY, \
+     epoch bigint, claim bigint)",
 ];
 
 const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_versions (shard tinyint, \

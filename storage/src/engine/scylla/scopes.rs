@@ -33,6 +33,8 @@ pub(super) fn of_batch(batch: &[Write]) -> Vec<Scope> {
 fn of_write(write: &Write) -> [Option<Scope>; 2] {
     use Scope::{Channel, Guild, Setting, User};
     match write {
+        // Its order among the batches of the guild is that of what it fences.
+        Write::Fence(..) => [None, None],
         Write::PutMessage(record) => [
             Some(Channel(record.channel_id)),
             Some(Guild(record.guild_id)),
@@ -71,6 +73,7 @@ fn of_write(write: &Write) -> [Option<Scope>; 2] {
 /// [`StoreError::NotApplied`].
 pub(super) fn check(batch: &[Write]) -> Result<()> {
     batch.iter().try_for_each(|write| match write {
+        Write::Fence(guild, epoch) => small(&[guild.get(), epoch.0]),
         Write::PutMessage(record) => small(&[
             record.id.get(),
             record.channel_id.get(),
@@ -130,6 +133,8 @@ fn bytes_of(write: &Write) -> usize {
                 + deep(patch.components.as_ref().map_or(0, Vec::len))
                 + embeds.sum::<usize>()
         }
+        // No row is written for it.
+        Write::Fence(..) => 0,
         Write::PutSetting(_, value) => ROW + value.len(),
         Write::PutReadState(state) => ROW + DEEP + 24 * state.mentions.len(),
         Write::LoseFiles(_, files) => files.len() * ROW,

@@ -125,6 +125,13 @@ statements! {
         PartsDown Read "SELECT data FROM guild_parts WHERE guild_id = ? AND part = ? AND id > ? AND id < ? ORDER BY part DESC, id DESC LIMIT ?",
         GuildLast Read "SELECT last_message_id, WRITETIME(last_message_id) FROM guild_parts WHERE guild_id = ? LIMIT 1",
     }
+    "guild_epochs" {
+        /// The first claim of a guild.
+        FirstEpoch Transaction "INSERT INTO guild_epochs (guild_id, epoch, claim) VALUES (?, ?, ?) IF NOT EXISTS",
+        /// A later one.
+        RaiseEpoch Transaction "UPDATE guild_epochs SET epoch = ?, claim = ? WHERE guild_id = ? IF epoch < ? AND claim != ?",
+        Epoch Read "SELECT epoch, claim FROM guild_epochs WHERE guild_id = ?",
+    }
     "members" {
         PutMember Write "INSERT INTO members (guild_id, user_id, data) VALUES (?, ?, ?) USING TIMESTAMP ?",
         DeleteMember Write "DELETE FROM members USING TIMESTAMP ? WHERE guild_id = ? AND user_id = ?",

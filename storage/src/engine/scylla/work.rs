@@ -25,6 +25,7 @@ use model::{AttachmentId, ChannelId, GuildId, MessageId, UserId};
 use super::changes::{Kind, Part};
 use super::record;
 use crate::engine::rules::{self, Counted};
+use crate::fence::Epoch;
 use crate::store::{LastOf, LostFile, Result, Write};
 
 /// Where a message is.
@@ -110,6 +111,8 @@ pub(super) struct Work {
     pub(super) lost_files: BTreeMap<(ChannelId, AttachmentId), Option<LostFile>>,
     pub(super) read_states: BTreeMap<(UserId, ChannelId), Slot<Option<ReadState>>>,
     pub(super) settings: BTreeMap<String, Vec<u8>>,
+    /// What the guilds of its fences were claimed under.
+    pub(super) epochs: BTreeMap<GuildId, Epoch>,
 }
 
 impl Work {
@@ -125,6 +128,7 @@ impl Work {
                 slot.is_some_and(|slot| slot.now.is_some())
             },
             |user| self.accounts.get(&user)?.now.as_ref(),
+            |guild| self.epoch(guild),
         )?;
         for write in batch {
             self.apply(write);
@@ -132,8 +136,15 @@ impl Work {
         Ok(())
     }
 
+    /// What a guild was claimed under, as it was read.
+    pub(super) fn epoch(&self, guild: GuildId) -> Epoch {
+        self.epochs.get(&guild).copied().unwrap_or_default()
+    }
+
     fn apply(&mut self, write: Write) {
         match write {
+            // A higher epoch was claimed before, see `epochs.rs`.
+            Write::Fence(..) => {}
             Write::PutMessage(record) => self.put_message(*record),
             Write::PatchMessage(channel, message, patch) => {
                 let slot = self.messages.entry((channel, message)).or_default();

@@ -6,10 +6,11 @@ use futures_util::FutureExt as _;
 use super::super::mirror::MIRROR_BATCHES_MAX;
 use super::super::switch::HELD_BATCHES_MAX;
 use super::*;
-use crate::StoreError;
 use crate::conformance::faulty::Faulty;
-use crate::conformance::{CHANNEL, found, message_id, put, record};
+use crate::conformance::{CHANNEL, GUILD, found, message_id, put, record};
 use crate::engine::memory::MemoryStore;
+use crate::store::Write;
+use crate::{Epoch, StoreError};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -168,4 +169,52 @@ async fn what_is_held_is_bounded_and_goes_on_in_its_order() {
     drop(switch.hold().await.unwrap());
     let last = switch.setting("a").await.unwrap().unwrap();
     assert_eq!(last, 7_u64.to_be_bytes());
+}
+
+/// Who owns a guild is known in both stores, in the order of the calls, also while they are held; and
+/// an owner that was fenced off stays so after the switch.
+#[tokio::test]
+async fn fences_and_claims_go_to_both() {
+    let moving = Moving::ready().await;
+    let fenced = |epoch, number| {
+        vec![
+            Write::Fence(GUILD, Epoch(epoch)),
+            put(message_id(1, number)),
+        ]
+    };
+    moving.switch.claim(GUILD, Epoch(3)).await.unwrap();
+    moving.switch.commit(fenced(3, 1)).await.unwrap();
+    let hold = moving.switch.hold().await.unwrap();
+    let (last, claim, late, first) = (
+        moving.switch.commit(fenced(3, 2)),
+        moving.switch.claim(GUILD, Epoch(4)),
+        moving.switch.commit(fenced(3, 3)),
+        moving.switch.commit(fenced(4, 4)),
+    );
+    assert_eq!(moving.switch.epoch(GUILD).await, Ok(Epoch(3)), "it is held");
+    drop(hold);
+    last.await.unwrap();
+    claim.await.unwrap();
+    assert_eq!(late.await, Err(StoreError::Fenced));
+    first.await.unwrap();
+    let again = moving.switch.claim(GUILD, Epoch(4)).await;
+    assert_eq!(again, Err(StoreError::Fenced));
+    // Of which no batch tells the target.
+    moving.switch.claim(GUILD, Epoch(5)).await.unwrap();
+    moving.online.switch().await.unwrap();
+    assert_eq!(moving.target.epoch(GUILD).await, Ok(Epoch(5)));
+    let late = moving.switch.commit(fenced(4, 5)).await;
+    assert_eq!(late, Err(StoreError::Fenced));
+    moving.switch.commit(fenced(5, 6)).await.unwrap();
+    for (number, there) in [
+        (1, true),
+        (2, true),
+        (3, false),
+        (4, true),
+        (5, false),
+        (6, true),
+    ] {
+        let found = moving.target.message(CHANNEL, message_id(1, number)).await;
+        assert_eq!(found.unwrap().is_some(), there, "{number}");
+    }
 }
