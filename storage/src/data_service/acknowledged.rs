@@ -65,6 +65,7 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::NotFound => "not_found",
         StoreError::Conflict(_) => "conflict",
         StoreError::Busy => "busy",
+        StoreError::Full(_) => "full",
         StoreError::NotApplied(_) => "not_applied",
         StoreError::Unknown(_) => "unknown",
         StoreError::Broken(_) => "broken",

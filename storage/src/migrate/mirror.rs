@@ -400,6 +400,8 @@ fn applied(outcome: Option<Result<()>>) -> std::result::Result<bool, String> {
             StoreError::NotFound
             | StoreError::Conflict(_)
             | StoreError::Busy
+            | StoreError::Full(_)
+            | StoreError::Broken(_)
             | StoreError::NotApplied(_),
         )) => Ok(false),
         Some(Err(error)) => Err(format!(
