@@ -310,7 +310,7 @@ impl Work {
         let changes = pending.into_changes();
         let failed = self.write(&newest, &changes).err();
         if let Some(error) = &failed {
-            tracing::error!(%error, "a commit failed; the store takes no more writes, the node must stop");
+            tracing::error!(%error, "a commit failed; the store takes no more writes until a fresh start");
             metrics::counter!("guildhall_store_broken_total").increment(1);
             self.queue.break_with(&broken(error));
         }
