@@ -14,6 +14,8 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use gateway::socket::admission::{IDENTIFIES_PER_PROCESSOR, RESUMES_PER_PROCESSOR, Rate};
 use serde::{Deserialize, Serialize};
 
+const MIB: u64 = 1_024 * 1_024;
+
 /// Settings of a node.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,6 +32,9 @@ pub struct Config {
     pub storage: Option<String>,
     /// Where attachments are: `DIR`, `file:DIR`, `memory:` or `s3://BUCKET[/PREFIX][?…]`.
     pub blobs: Option<String>,
+    /// MiB left free on the disks of the embedded store and of a directory of attachments: with less,
+    /// what would be written is refused (503) and everything else goes on. 0 refuses nothing.
+    pub disk_reserve_mib: u64,
     /// Path of the admin socket; only the owner of the process can use it.
     pub admin_socket: Option<PathBuf>,
     /// Whether HTTP and gateway rate limits apply. Turn off for load tests only.
@@ -99,6 +104,7 @@ impl Default for Config {
             data: PathBuf::from("data"),
             storage: None,
             blobs: None,
+            disk_reserve_mib: storage::DISK_RESERVE / MIB,
             admin_socket: None,
             rate_limits: true,
             resume_window_seconds: 180,
@@ -206,6 +212,11 @@ impl Config {
             self.resumes_burst,
             RESUMES_PER_PROCESSOR,
         )
+    }
+
+    /// Bytes left free on the disks that are written to.
+    pub fn disk_reserve(&self) -> u64 {
+        self.disk_reserve_mib.saturating_mul(MIB)
     }
 
     /// URL of the storage engine.

@@ -47,24 +47,53 @@ pub struct RunningNode {
     demo_tokens: Vec<String>,
     stop_accepting: CancellationToken,
     server: JoinHandle<()>,
-    observer: JoinHandle<storage::StoreError>,
+    observer: JoinHandle<()>,
+    watch: JoinHandle<storage::StoreError>,
     admin: Option<Admin>,
 }
 
 /// How often the gauges of the process table and the health of the store are looked at.
 const OBSERVE_EVERY: Duration = Duration::from_secs(2);
 
-/// Keeps the gauges of the process table current, until the store is broken: then it answers why.
-fn observe(actors: otp::Node, data: DataService) -> JoinHandle<storage::StoreError> {
+/// Looks at a broken store between two lines of the log.
+const TOLD_EVERY: u32 = 15;
+
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(OBSERVE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Keeps the gauges of the process table current.
+fn observe(actors: otp::Node) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(OBSERVE_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = ticks();
         loop {
             ticks.tick().await;
             actors.record_metrics();
-            if let Err(broken) = data.health() {
+        }
+    })
+}
+
+/// Waits until the store is broken *and* a fresh start would help; answers why it broke. As long as
+/// the disk takes no writes a start would fail, and reads can go on here.
+fn watch(data: DataService) -> JoinHandle<storage::StoreError> {
+    tokio::spawn(async move {
+        let mut ticks = ticks();
+        let mut looks = 0_u32;
+        loop {
+            ticks.tick().await;
+            let Err(broken) = data.health() else {
+                continue;
+            };
+            let Err(still) = data.mended().await else {
                 return broken;
+            };
+            metrics::counter!("guildhall_store_mend_checks_total").increment(1);
+            if looks.is_multiple_of(TOLD_EVERY) {
+                tracing::error!(%broken, %still, "the store takes no writes; reads go on, and the node ends to be started again as soon as that helps");
             }
+            looks = looks.wrapping_add(1);
         }
     })
 }
@@ -92,7 +121,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         .unwrap_or_else(|| format!("http://{addr}"));
 
     let shown = storage::engine::shown(&config.storage_url());
-    let store = storage::engine::open(&config.storage_url())
+    let store = storage::engine::open_with_reserve(&config.storage_url(), config.disk_reserve())
         .await
         .map_err(|error| match error {
             // Written for the operator, who has not lost anything.
@@ -111,7 +140,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         DataService::new(switch)
     };
     // The place itself is not named: what an operator mistook for one may hold a secret.
-    let blobs = BlobStore::open(&config.blobs_place())
+    let blobs = BlobStore::open_with_reserve(&config.blobs_place(), config.disk_reserve())
         .await
         .context("cannot open the place for attachments (the key blobs, or --blobs)")?;
 
@@ -166,7 +195,8 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
     } else {
         Some(admin::listen(&config.admin_socket_path(), chat.clone(), migration).await?)
     };
-    let observer = observe(chat.node().clone(), data.clone());
+    let observer = observe(chat.node().clone());
+    let watch = watch(data.clone());
     context.set_ready(true);
     tracing::info!(%addr, storage = shown, "serving");
     Ok(RunningNode {
@@ -180,6 +210,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
         stop_accepting,
         server,
         observer,
+        watch,
         admin,
     })
 }
@@ -205,14 +236,15 @@ impl RunningNode {
         &self.chat
     }
 
-    /// Resolves when the node cannot go on: its listener failed, or its store is broken. The
-    /// process should end and be started again; everything acknowledged is durable.
+    /// Resolves when the node cannot go on: its listener failed, or its store is broken and a fresh
+    /// start would open it. The process should end and be started again; everything acknowledged is
+    /// durable. While the disk under a broken store takes no writes this waits: reads go on.
     pub async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
             _ = &mut self.server => anyhow::anyhow!("the listener stopped; the log says why"),
-            broken = &mut self.observer => match broken {
+            broken = &mut self.watch => match broken {
                 Ok(broken) => anyhow::Error::new(broken).context("start the node again"),
-                Err(_) => anyhow::anyhow!("the observer of the node stopped"),
+                Err(_) => anyhow::anyhow!("the watch over the store stopped"),
             },
         }
     }
@@ -229,6 +261,7 @@ impl RunningNode {
         self.context.set_ready(false);
         self.admin.take();
         self.observer.abort();
+        self.watch.abort();
         let spread = Duration::from_millis(self.config.drain_spread_ms);
         let stopped = tokio::time::timeout(deadline, async {
             self.chat.drain(spread, deadline).await;

@@ -18,6 +18,10 @@ pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 /// Seconds a client should wait before it repeats what an overloaded or restarting part refused.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// What is answered when there is no room for a change or a file.
+pub(crate) const DISK_FULL: &str =
+    "503: The disk of this server is full; nothing was changed, try again later";
+
 /// A refusal or failure, ready to be answered.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ApiError {
@@ -177,6 +181,18 @@ impl From<ChatError> for ApiError {
                     "Request entity too large: more than the store takes at once. Nothing was changed; send less",
                 )
             }
+            ChatError::Full(what) => {
+                tracing::debug!(what, "the disk is full");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, 0, DISK_FULL)
+            }
+            ChatError::Broken(what) => {
+                tracing::debug!(what, "the store is broken");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    0,
+                    "503: The disk of this server has failed; nothing was changed",
+                )
+            }
             ChatError::Unknown(what) => {
                 tracing::warn!(what, "a change has an unknown outcome");
                 Self::new(
@@ -291,6 +307,8 @@ mod tests {
             (ChatError::Unavailable, 503, true),
             (ChatError::NotApplied(inside()), 503, true),
             (ChatError::TooLarge(inside()), 413, false),
+            (ChatError::Full(inside()), 503, true),
+            (ChatError::Broken(inside()), 503, true),
             (ChatError::Unknown(inside()), 500, false),
             (ChatError::Internal(inside()), 500, false),
         ] {

@@ -223,6 +223,13 @@ async fn store(
         Err(FileError::TooLarge) => return Err(ApiError::too_large()),
         Err(FileError::Interrupted) => return Err(failed.unwrap_or_else(broken_off)),
         Err(FileError::Busy) => return Err(ApiError::plain(StatusCode::SERVICE_UNAVAILABLE)),
+        Err(FileError::Full) => {
+            return Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                0,
+                crate::error::DISK_FULL,
+            ));
+        }
         Err(error) => {
             tracing::error!(%error, "a file could not be stored");
             return Err(ApiError::plain(StatusCode::SERVICE_UNAVAILABLE));

@@ -33,6 +33,8 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _};
 use tokio::sync::Semaphore;
 
+use crate::room::{DISK_RESERVE, Room};
+
 #[cfg(feature = "testsuite")]
 pub mod conformance;
 mod download;
@@ -89,6 +91,10 @@ pub enum BlobError {
     /// Too many uploads are on their way. Nothing was stored; the sender should try again.
     #[error("too many uploads at once")]
     Busy,
+    /// The disk of the directory has no room but its reserve. Nothing was stored; the sender may try
+    /// again when an operator has made room.
+    #[error("the disk is full; nothing was stored: {0}")]
+    Full(String),
     /// The store failed or did not answer in time, after all repetitions. A blob being put is not
     /// there; only when the answer of a server to its last step was lost it may be, and whoever
     /// asked for it should delete it.
@@ -116,6 +122,8 @@ struct Backend {
     prefix: String,
     /// A directory: blobs are made in [`INCOMING`], under these numbers, and renamed.
     staged: Option<AtomicU64>,
+    /// A directory: what its disk has room for.
+    room: Option<Room>,
     part_bytes: usize,
     /// The bucket, if it is one.
     bucket: Option<s3::S3>,
@@ -133,8 +141,17 @@ impl BlobStore {
     /// [`BlobError::BadPlace`] and [`BlobError::Failed`] say what is wrong; neither has a secret in
     /// it.
     pub async fn open(place: &str) -> Result<Self> {
+        Self::open_with_reserve(place, DISK_RESERVE).await
+    }
+
+    /// The same, where a directory leaves this many bytes free on its disk instead of
+    /// [`DISK_RESERVE`].
+    ///
+    /// # Errors
+    /// As [`BlobStore::open`].
+    pub async fn open_with_reserve(place: &str, reserve: u64) -> Result<Self> {
         match Place::parse(place)? {
-            Place::Directory(root) => Self::directory(root).await,
+            Place::Directory(root) => Self::directory_with_reserve(root, reserve).await,
             Place::Memory => Ok(Self::memory()),
             Place::S3(bucket) => {
                 let opened = s3::open(&bucket).await?;
@@ -155,12 +172,16 @@ impl BlobStore {
     /// # Errors
     /// [`BlobError::Failed`] when the directory cannot be made, read or written.
     pub async fn directory(root: impl Into<PathBuf>) -> Result<Self> {
-        let root = root.into();
+        Self::directory_with_reserve(root.into(), DISK_RESERVE).await
+    }
+
+    async fn directory_with_reserve(root: PathBuf, reserve: u64) -> Result<Self> {
         let made = prepare(&root).await;
         made.map_err(|error| BlobError::Failed(format!("{}: {error}", root.display())))?;
         let objects = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
         Ok(Self(Arc::new(Backend {
             staged: Some(AtomicU64::new(0)),
+            room: Some(Room::new(root, reserve, "blobs")),
             ..Backend::over(Arc::new(objects), FILE_PART_BYTES)
         })))
     }
@@ -203,13 +224,15 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`BlobError::TooLarge`] past `limit` bytes, [`BlobError::Interrupted`] when the stream
-    /// fails, [`BlobError::InvalidKey`], [`BlobError::Busy`], [`BlobError::Failed`]; what was there
+    /// fails, [`BlobError::InvalidKey`], [`BlobError::Busy`], [`BlobError::Full`],
+    /// [`BlobError::Failed`]; what was there
     /// before still is.
     pub async fn put<S>(&self, key: &str, content: S, limit: u64) -> Result<u64>
     where
         S: Stream<Item = io::Result<Bytes>>,
     {
         let place = self.0.place(key)?;
+        self.0.check_room()?;
         let mut upload = Upload::new(Arc::clone(&self.0), place);
         let stored = match receive(&mut upload, content, limit).await {
             Ok(size) => {
@@ -320,6 +343,7 @@ impl Backend {
             objects,
             prefix: String::new(),
             staged: None,
+            room: None,
             part_bytes,
             bucket: None,
             buffers: Arc::new(Semaphore::new(UPLOADS_BYTES_MAX)),
@@ -333,6 +357,12 @@ impl Backend {
         } else {
             Path::from(format!("{}/{key}", self.prefix))
         })
+    }
+
+    /// Whether there is room for more.
+    fn check_room(&self) -> Result<()> {
+        let checked = self.room.as_ref().map_or(Ok(()), Room::check);
+        checked.map_err(BlobError::Full)
     }
 
     /// Where an upload is gathered, if that is not its place.

@@ -180,9 +180,18 @@ impl DataService {
     /// See [`Store::health`].
     ///
     /// # Errors
-    /// [`StoreError::Broken`]: the node must stop.
+    /// [`StoreError::Broken`]: the node must be started again, as soon as that helps
+    /// ([`DataService::mended`]).
     pub fn health(&self) -> Result<()> {
         self.store.health()
+    }
+
+    /// See [`Store::mended`].
+    ///
+    /// # Errors
+    /// As [`Store::mended`].
+    pub async fn mended(&self) -> Result<()> {
+        self.store.mended().await
     }
 
     /// See [`Store::close`].

@@ -18,6 +18,7 @@ pub mod scylla;
 use std::sync::Arc;
 
 use crate::error::StoreError;
+use crate::room::DISK_RESERVE;
 use crate::store::{Result, Store};
 
 /// Opens the store a URL names: `memory:`, `fjall:DIR` (a directory; made when missing) or
@@ -31,12 +32,23 @@ use crate::store::{Result, Store};
 /// directory, no node that answers, a damaged file, or data written by a newer version. Nothing was changed, but a torn
 /// tail of the journal, which is copied aside and cut off.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
+    open_with_reserve(url, DISK_RESERVE).await
+}
+
+/// The same, of a store on a local disk with this many bytes left free there: with less every write
+/// is refused with [`StoreError::Full`].
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with_reserve(url: &str, reserve: u64) -> Result<Arc<dyn Store>> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     match (scheme, rest) {
         ("memory", "") => Ok(Arc::new(memory::MemoryStore::new())),
         ("memory", _) => Err(refuse(url, "nothing may follow \"memory:\"")),
         ("fjall", "") => Err(refuse(url, "a directory must follow \"fjall:\"")),
-        ("fjall", directory) => Ok(Arc::new(fjall::FjallStore::open(directory).await?)),
+        ("fjall", directory) => Ok(Arc::new(
+            fjall::FjallStore::open_with_reserve(directory, reserve).await?,
+        )),
         ("scylla", rest) => Ok(Arc::new(scylla::ScyllaStore::open(rest).await?)),
         _ => Err(refuse(
             url,

@@ -12,6 +12,10 @@ pub enum StoreError {
     /// Too much work is queued. Nothing was changed; try again later.
     #[error("the store is busy; nothing was changed, try again later")]
     Busy,
+    /// The disk has no room but its reserve. Nothing was changed; writes are taken again, without a
+    /// restart, when an operator has made room.
+    #[error("the disk is full; nothing was changed: {0}")]
+    Full(String),
     /// The write was not applied; trying again is safe.
     #[error("not applied: {0}")]
     NotApplied(String),
@@ -26,7 +30,8 @@ pub enum StoreError {
     /// It is not known whether the write was applied; read before trying again.
     #[error("outcome unknown: {0}")]
     Unknown(String),
-    /// The store cannot go on (a failed sync, a broken file). The node must stop and reopen it.
+    /// The store takes no more writes (a failed sync), or a file of it cannot be read. Nothing was
+    /// changed; only a fresh start can tell what the disk holds, see [`crate::Store::mended`].
     #[error("the store is broken: {0}")]
     Broken(String),
     /// A stored value could not be decoded. Nothing was changed.

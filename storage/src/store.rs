@@ -487,6 +487,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Broken`]: it never will again; the node must stop and reopen it.
     fn health(&self) -> Result<()>;
+
+    /// Whether a store that is broken ([`Store::health`]) would open again in a fresh start: what it
+    /// writes to takes writes again. Asked now and then, as long as it is broken.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] says what is still wrong: stay, reads may go on. Nothing was changed.
+    async fn mended(&self) -> Result<()> {
+        Ok(())
+    }
     /// Finishes what is queued and refuses every later write with [`StoreError::NotApplied`]; reads
     /// go on. Closing twice is no error.
     ///

@@ -13,6 +13,7 @@ mod cli;
 mod compression;
 mod drain;
 mod durability;
+mod failing_disk;
 mod guild_crash;
 mod migrate;
 mod rate_limits;

@@ -169,7 +169,7 @@ impl Chat {
     /// Whether the store can still write.
     ///
     /// # Errors
-    /// [`ChatError::Internal`]: it never will again; the node must be stopped and started.
+    /// [`ChatError::Broken`]: it never will again; the node must be stopped and started.
     pub fn health(&self) -> Result<()> {
         Ok(self.inner.data.health()?)
     }

@@ -48,11 +48,19 @@ pub enum ChatError {
     /// less may do. What it said is for the log.
     #[error("too large for the store; nothing was changed: {0}")]
     TooLarge(String),
+    /// The disk of the node has no room. Nothing was changed; it goes on by itself when an operator has
+    /// made room. What the store said is for the log.
+    #[error("the disk is full; nothing was changed, try again later: {0}")]
+    Full(String),
+    /// The store takes no more writes, or could not read: the disk failed. Nothing was changed; try
+    /// again when the node has been started anew.
+    #[error("the store is broken; nothing was changed: {0}")]
+    Broken(String),
     /// It is not known whether the change was made; read before trying again (or send the same
     /// nonce with `enforce_nonce`).
     #[error("outcome unknown: {0}")]
     Unknown(String),
-    /// A stored value is broken or the store cannot go on.
+    /// A stored value is broken, or something that cannot be is.
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -215,7 +223,9 @@ impl From<StoreError> for ChatError {
                 "USERNAME_ALREADY_TAKEN",
                 "Username is already taken",
             )),
-            StoreError::Broken(what) | StoreError::Corrupt(what) => Self::Internal(what),
+            StoreError::Full(what) => Self::Full(what),
+            StoreError::Broken(what) => Self::Broken(what),
+            StoreError::Corrupt(what) => Self::Internal(what),
         }
     }
 }

@@ -73,6 +73,9 @@ pub enum FileError {
     /// Too many files are on their way. Nothing was stored; send it again later.
     #[error("too many files at once")]
     Busy,
+    /// The disk has no room. Nothing was stored; send it again later.
+    #[error("the disk is full")]
+    Full,
     /// The blob store failed. A file being stored is not there.
     #[error("files are not available: {0}")]
     Failed(String),
@@ -86,6 +89,7 @@ impl From<BlobError> for FileError {
             BlobError::NotFound | BlobError::InvalidKey(_) => Self::NotFound,
             BlobError::OutOfRange(len) => Self::OutOfRange(len),
             BlobError::Busy => Self::Busy,
+            BlobError::Full(_) => Self::Full,
             BlobError::Failed(_) | BlobError::BadPlace(_) => Self::Failed(error.to_string()),
         }
     }

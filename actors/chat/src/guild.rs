@@ -94,8 +94,8 @@ pub const NONCE_MESSAGES_MAX: usize = 100;
 ///
 /// # Errors
 /// As the rules of [`state`] say. [`Missing::Guild`]: there is no such guild.
-/// [`ChatError::Busy`], [`ChatError::Unavailable`], [`ChatError::NotApplied`], [`ChatError::TooLarge`]:
-/// nothing was changed.
+/// [`ChatError::Busy`], [`ChatError::Unavailable`], [`ChatError::NotApplied`], [`ChatError::TooLarge`],
+/// [`ChatError::Full`], [`ChatError::Broken`]: nothing was changed.
 /// [`ChatError::Unknown`]: it may have been.
 pub(crate) async fn execute(
     chat: &Chat,

@@ -37,7 +37,7 @@ use otp::{ChildSpec, Context, GenServer, Init, Next, Node, Options};
 use storage::store::Write;
 use storage::{DataService, StoreError};
 
-use crate::error::Result;
+use crate::error::{ChatError, Result};
 
 pub mod client;
 
@@ -374,7 +374,12 @@ impl ReadStates {
                     }
                     Err(error) => {
                         counter!("guildhall_read_states_failed_total").increment(count);
-                        tracing::warn!(%user, %error, "read states were not written; trying again");
+                        // Of a store that takes no writes the engine says so, once.
+                        if matches!(error, ChatError::Full(_) | ChatError::Broken(_)) {
+                            tracing::debug!(%user, %error, "read states wait for the store");
+                        } else {
+                            tracing::warn!(%user, %error, "read states were not written; trying again");
+                        }
                     }
                 }
             })

@@ -63,6 +63,7 @@ impl Upload {
     }
 
     async fn send_part(&mut self) -> Result<()> {
+        self.backend.check_room()?;
         let Buffer { pieces, room, .. } = std::mem::take(&mut self.buffer);
         let parts = match &mut self.parts {
             Some(parts) => parts,

@@ -66,6 +66,7 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::Conflict(_) => "conflict",
         StoreError::Busy => "busy",
         StoreError::Fenced => "fenced",
+        StoreError::Full(_) => "full",
         StoreError::NotApplied(_) => "not_applied",
         StoreError::TooLarge(_) => "too_large",
         StoreError::Unknown(_) => "unknown",

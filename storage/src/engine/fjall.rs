@@ -10,7 +10,8 @@
 //! **What is guaranteed.** A batch is written to the journal, synced, put into the maps, published,
 //! acknowledged: in that order, so nothing is visible before it is durable (reads go through
 //! snapshots, which begin at what is published), and what was acknowledged survives a crash and a
-//! power cut. After a failed write the store is broken, see [`committer`](self).
+//! power cut. While the disk has no more room than its reserve (`crate::room`), writes are refused
+//! with [`StoreError::Full`]. After a failed write the store is broken, see [`committer`](self).
 //!
 //! **Why reads leave the async threads.** A read takes 10–100 µs, but up to 0.3 s when the tree
 //! writes out a map or merges files. On a machine with two cores two such reads would stop every
@@ -31,6 +32,7 @@ mod committer;
 mod repair;
 
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +50,7 @@ use model::{ChannelId, GuildId, MessageId, UserId};
 use super::places::Places;
 use crate::error::StoreError;
 use crate::fence::Epoch;
+use crate::room::{DISK_RESERVE, Room};
 use crate::store::{Commit, EmojiCount, GuildSnapshot, LostFile, Page, Result, Store, Write};
 use committer::{Committer, Job};
 use tables::{Reader, Tables};
@@ -60,6 +63,10 @@ pub const READS_AT_ONCE: usize = 16;
 /// Reads that may wait for a place; past it a read is refused with [`StoreError::Busy`].
 pub const READS_WAITING: usize = 8_192;
 
+/// The file, and the bytes of it, that tell whether the disk under a broken store works again.
+const PROBE: &str = "PROBE";
+const PROBE_BYTES: usize = 256 * 1_024;
+
 /// The engine behind `fjall:DIR`.
 pub struct FjallStore {
     inner: Arc<Inner>,
@@ -70,6 +77,8 @@ struct Inner {
     // In this order, which is the order they are dropped in: the writer, the tree, the lock.
     committer: Committer,
     tables: Tables,
+    directory: PathBuf,
+    room: Arc<Room>,
     _lock: File,
 }
 
@@ -87,8 +96,16 @@ impl FjallStore {
     /// [`StoreError::Broken`] when another process has it open, the disk fails, or a newer version
     /// wrote it; [`StoreError::Corrupt`] when acknowledged data is damaged (then nothing is changed).
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self> {
+        Self::open_with_reserve(directory, DISK_RESERVE).await
+    }
+
+    /// The same, with this many bytes left free on the disk instead of [`DISK_RESERVE`].
+    ///
+    /// # Errors
+    /// As [`FjallStore::open`].
+    pub async fn open_with_reserve(directory: impl Into<PathBuf>, reserve: u64) -> Result<Self> {
         let directory = directory.into();
-        let inner = blocking(move || Inner::open(&directory)).await?;
+        let inner = blocking(move || Inner::open(&directory, reserve)).await?;
         Ok(Self {
             inner: Arc::new(inner),
             places: Places::new(READS_AT_ONCE, READS_WAITING),
@@ -126,7 +143,7 @@ impl std::fmt::Debug for FjallStore {
 }
 
 impl Inner {
-    fn open(directory: &Path) -> Result<Self> {
+    fn open(directory: &Path, reserve: u64) -> Result<Self> {
         let tree = directory.join("tree");
         let failed = |error: std::io::Error| {
             StoreError::Broken(format!("cannot open {}: {error}", directory.display()))
@@ -150,10 +167,34 @@ impl Inner {
         }
         repair::repair(&tree)?;
         let tables = Tables::open(&tree)?;
+        let room = Arc::new(Room::new(directory, reserve, "store"));
         Ok(Self {
-            committer: Committer::start(tables.clone())?,
+            committer: Committer::start(tables.clone(), room.clone())?,
             tables,
+            directory: directory.to_owned(),
+            room,
             _lock: lock,
+        })
+    }
+
+    /// Whether the disk takes writes: tried with a file of its own, never with one of the tree.
+    fn mended(&self) -> Result<()> {
+        self.room.check().map_err(StoreError::Broken)?;
+        let path = self.directory.join(PROBE);
+        let probe = || -> std::io::Result<()> {
+            let mut file = File::create(&path)?;
+            file.write_all(&vec![b'.'; PROBE_BYTES])?;
+            file.sync_all()?;
+            std::fs::remove_file(&path)?;
+            File::open(&self.directory)?.sync_all()
+        };
+        probe().map_err(|error| {
+            // Where it could not be removed now it is written over next time.
+            let _ = std::fs::remove_file(&path);
+            StoreError::Broken(format!(
+                "{} takes no writes: {error}",
+                self.directory.display()
+            ))
         })
     }
 }
@@ -426,6 +467,11 @@ impl Store for FjallStore {
 
     fn health(&self) -> Result<()> {
         self.inner.committer.health()
+    }
+
+    async fn mended(&self) -> Result<()> {
+        let inner = self.inner.clone();
+        blocking(move || inner.mended()).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -415,6 +415,8 @@ fn applied(outcome: Option<Result<()>>) -> std::result::Result<bool, String> {
             | StoreError::Conflict(_)
             | StoreError::Fenced
             | StoreError::Busy
+            | StoreError::Full(_)
+            | StoreError::Broken(_)
             | StoreError::NotApplied(_)
             | StoreError::TooLarge(_),
         )) => Ok(false),

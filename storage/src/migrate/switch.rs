@@ -505,6 +505,10 @@ impl Store for Switch {
         self.store().health()
     }
 
+    async fn mended(&self) -> Result<()> {
+        self.store().mended().await
+    }
+
     /// Ends a migration too.
     async fn close(&self) -> Result<()> {
         let (store, mirror) = {

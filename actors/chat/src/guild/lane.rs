@@ -259,7 +259,13 @@ impl Lane {
             if changes_members || !matches!(error, ChatError::NotFound(_)) {
                 self.family.fail(generation);
                 counter!("guildhall_lane_failures_total").increment(1);
-                tracing::warn!(guild = %self.family.guild(), %error, "a change did not become durable");
+                let guild = self.family.guild();
+                // The store says once that it takes no writes, and why.
+                if matches!(error, ChatError::Full(_) | ChatError::Broken(_)) {
+                    tracing::debug!(%guild, %error, "a change was refused");
+                } else {
+                    tracing::warn!(%guild, %error, "a change did not become durable");
+                }
             }
             return settle.refuse(error);
         }

@@ -41,6 +41,14 @@ async fn a_failed_commit_publishes_nothing_and_leaves_nothing_in_memory() {
         ),
         (StoreError::Busy, ChatError::Busy),
         (
+            StoreError::Full("test".to_owned()),
+            ChatError::Full("test".to_owned()),
+        ),
+        (
+            StoreError::Broken("test".to_owned()),
+            ChatError::Broken("test".to_owned()),
+        ),
+        (
             StoreError::Unknown("test".to_owned()),
             ChatError::Unknown("test".to_owned()),
         ),

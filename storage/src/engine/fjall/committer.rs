@@ -11,11 +11,13 @@
 //!
 //! Started by [`super::FjallStore::open`], ended by its `close` or drop after everything queued is
 //! done. Calls nobody but the disk. Full queue: [`StoreError::Busy`], nothing changed, counted in
-//! `guildhall_store_busy_total`. When a write to disk fails, or the thread panics, the store is
+//! `guildhall_store_busy_total`. Full disk: [`StoreError::Full`] for a whole group before anything of
+//! it is written, until there is room. When a write to disk fails, or the thread panics, the store is
 //! *broken*: the outcome of that group is unknown, every later write is refused with
 //! [`StoreError::Broken`], reads go on with what is durable; the node must stop and reopen, because
-//! after a failed sync nobody knows which pages the system still holds (Rebello et al., "Can
-//! Applications Recover from fsync Failures?", ATC 2020). Next hop: [`super::tables`].
+//! after a failed sync nobody knows which pages the system still holds, and a second sync that
+//! succeeds says nothing about them (Rebello et al., "Can Applications Recover from fsync Failures?",
+//! ATC 2020). Next hop: [`super::tables`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use super::pending::Pending;
 use super::tables::Tables;
 use crate::error::StoreError;
 use crate::fence::Epoch;
+use crate::room::Room;
 use crate::store::{Result, Write};
 
 /// Batches that may wait; past it a commit is refused with [`StoreError::Busy`].
@@ -149,7 +152,7 @@ impl Committer {
     ///
     /// # Errors
     /// [`StoreError::Broken`] when the system gives no thread.
-    pub(super) fn start(tables: Tables) -> Result<Self> {
+    pub(super) fn start(tables: Tables, room: Arc<Room>) -> Result<Self> {
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
             changed: Condvar::new(),
@@ -159,6 +162,7 @@ impl Committer {
         let work = Work {
             queue: queue.clone(),
             tables,
+            room,
         };
         let thread = std::thread::Builder::new()
             .name("store-committer".to_owned())
@@ -279,12 +283,24 @@ fn gauge(waiting: usize) {
 struct Work {
     queue: Arc<Queue>,
     tables: Tables,
+    room: Arc<Room>,
 }
 
 impl Work {
     fn run(self) {
         while let Some(group) = self.queue.next_group() {
-            self.commit(group);
+            match self.room.check() {
+                Ok(()) => self.commit(group),
+                Err(full) => {
+                    for job in group {
+                        job.refuse(StoreError::Full(full.clone()));
+                    }
+                }
+            }
+        }
+        // After a failed write no sync tells anything.
+        if self.queue.waiting.lock().broken.is_some() {
+            return;
         }
         if let Err(error) = self.tables.sync() {
             self.queue.break_with(&error);
@@ -300,16 +316,12 @@ impl Work {
         let changes = pending.into_changes();
         let failed = self.write(&newest, &changes).err();
         if let Some(error) = &failed {
-            tracing::error!(%error, "a commit failed; the store takes no more writes, the node must stop");
+            tracing::error!(%error, "a commit failed; the store takes no more writes until a fresh start");
             metrics::counter!("guildhall_store_broken_total").increment(1);
             self.queue.break_with(&broken(error));
         }
         for Settlement(settle) in settlements {
-            settle(
-                failed
-                    .as_ref()
-                    .map(|error| StoreError::Unknown(error.to_string())),
-            );
+            settle(failed.clone());
         }
         metrics::histogram!("guildhall_store_group_batches").record(f64::from(size));
         metrics::histogram!("guildhall_store_group_seconds").record(began.elapsed().as_secs_f64());
@@ -326,7 +338,7 @@ impl Work {
             .fail_next
             .swap(false, std::sync::atomic::Ordering::SeqCst)
         {
-            return Err(StoreError::Broken("a failure made by a test".to_owned()));
+            return Err(StoreError::Unknown("a failure made by a test".to_owned()));
         }
         self.tables.write(newest, changes)
     }
@@ -353,7 +365,7 @@ impl Drop for Work {
 
 fn broken(error: &StoreError) -> StoreError {
     match error {
-        StoreError::Broken(text) => StoreError::Broken(text.clone()),
+        StoreError::Broken(text) | StoreError::Unknown(text) => StoreError::Broken(text.clone()),
         other => StoreError::Broken(other.to_string()),
     }
 }

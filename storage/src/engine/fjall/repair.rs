@@ -12,6 +12,11 @@
 //! had happened (the tree by itself would, silently dropping everything from there on). The tree
 //! also stops with `ChecksumMismatch` at some torn tails that are harmless; here they are cut.
 //!
+//! What is read here is what the disk holds, not only what the system remembers: each journal is synced
+//! first (a process that was killed leaves pages that nobody synced, and what is shown after this start
+//! must survive the next power cut), and what is remembered of it is dropped (after a sync that failed
+//! pages may be remembered as written that never were).
+//!
 //! Layout of the journal: `journal/entry.rs` of fjall 3.1.13, which the workspace pins.
 
 use std::fs::File;
@@ -104,7 +109,11 @@ fn journals(directory: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
+        let file = File::open(path)?;
+        file.sync_all()?;
+        // A hint: a file system that does not take it (tmpfs) has no other copy to look at.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        BufReader::new(file).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let mut bytes = read().map_err(|error| failed(path, &error))?;

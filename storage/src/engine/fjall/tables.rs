@@ -89,10 +89,12 @@ impl Tables {
             .transpose()?
         {
             Some(FORMAT) => Ok(()),
-            None => self.write(
-                &reader,
-                &Changes::from([(key, Some(value::encode_number(FORMAT)))]),
-            ),
+            None => self
+                .write(
+                    &reader,
+                    &Changes::from([(key, Some(value::encode_number(FORMAT)))]),
+                )
+                .map_err(|error| StoreError::Broken(error.to_string())),
             Some(format) => Err(StoreError::Broken(format!(
                 "the data has format {format}, this version of Guildhall knows {FORMAT}; run the version that wrote it"
             ))),
@@ -127,7 +129,8 @@ impl Tables {
     /// must be a view of the state the changes are made to.
     ///
     /// # Errors
-    /// [`StoreError::Broken`]: it is unknown what is on disk, and the tree takes no more writes.
+    /// [`StoreError::Unknown`]: it is unknown what is on disk, and the tree takes no more writes;
+    /// [`StoreError::Broken`]: it took none any more before, because a table could not be written out.
     pub(super) fn write(&self, newest: &Reader<'_>, changes: &Changes) -> Result<()> {
         let mut batch = self
             .database
@@ -151,7 +154,14 @@ impl Tables {
                 batch.remove(keyspace, value::piece_key(key.in_table(), number));
             }
         }
-        batch.commit().map_err(broken)
+        batch.commit().map_err(|error| match error {
+            // Looked at before anything is written.
+            fjall::Error::Poisoned => StoreError::Broken(
+                "a table could not be written out, or a write failed before; the log says more"
+                    .to_owned(),
+            ),
+            error => StoreError::Unknown(error.to_string()),
+        })
     }
 
     /// Makes everything durable, file sizes and all.
