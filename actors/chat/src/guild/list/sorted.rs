@@ -266,6 +266,8 @@ impl<T: Ord + Clone> Sorted<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
