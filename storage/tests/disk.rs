@@ -88,8 +88,8 @@ enum Fault {
     Kill,
     /// A sync that is on its way while the file system is shut down may answer that all is well, though
     /// it is not: a loop of `write` and `fdatasync` in ten lines of Python loses its last one in two of
-    /// twelve such cuts, on XFS and on ext4 alike. When the power really goes nobody hears that answer;
-    /// so what is heard after the cut has begun counts as unknown.
+    /// twelve such cuts on XFS, and on ext4 the engine has lost its last group so. When the power really
+    /// goes nobody hears that answer; so what is heard after the cut has begun counts as unknown.
     Cut,
 }
 
