@@ -17,7 +17,7 @@ use storage::conformance::{
 use storage::engine::scylla::{Pace, ScyllaStore};
 use storage::store::{Page, RecordPatch, Write};
 use storage::upkeep::Upkeep as _;
-use storage::{Store, StoreError, engine};
+use storage::{Epoch, Store, StoreError, engine};
 
 #[path = "cassandra/fences.rs"]
 mod fences;
@@ -278,8 +278,9 @@ async fn an_older_version_is_migrated() {
     drop(store);
     let raw = raw(&keyspace).await;
     for statement in [
+        "DROP TABLE guild_epochs",
         "DROP TABLE read_states",
-        "DELETE FROM schema_versions WHERE shard = 0 AND version = 2",
+        "DELETE FROM schema_versions WHERE shard = 0 AND version >= 2",
     ] {
         raw.query_unpaged(statement, ()).await.unwrap();
     }
@@ -289,6 +290,7 @@ async fn an_older_version_is_migrated() {
     let write = Write::PutReadState(Box::new(state.clone()));
     store.commit(vec![write]).await.unwrap();
     assert_eq!(store.read_states(ADA, 9).await.unwrap(), [state]);
+    store.claim(GUILD, Epoch(1)).await.unwrap();
     let kept = store.message(CHANNEL, message_id(1, 1)).await.unwrap();
     assert_eq!(kept, Some(record(message_id(1, 1))));
 }
@@ -314,7 +316,10 @@ async fn each_limit_of_the_server_is_told_as_too_large() {
     for (what, batch) in [
         ("one mutation", vec![set("one", 9 * MIB)]),
         ("a batch", vec![set("one", 2 * MIB), put(message_id(1, 2))]),
-        ("a frame", vec![set("one", 10 * MIB), set("two", 10 * MIB)]),
+        (
+            "a request",
+            vec![set("one", 10 * MIB), set("two", 10 * MIB)],
+        ),
         ("a value", vec![set("one", 17 * MIB)]),
     ] {
         let neighbour = store.commit(vec![put(message_id(1, 1))]);

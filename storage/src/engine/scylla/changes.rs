@@ -31,6 +31,16 @@ impl Change {
         }
     }
 
+    /// Bytes of what is to be bound, as far as they can be many.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = |cell: &Cell| match cell {
+            MaybeUnset::Set(Some(CqlValue::Blob(bytes))) => bytes.len(),
+            MaybeUnset::Set(Some(CqlValue::Text(text))) => text.len(),
+            _ => 0,
+        };
+        self.values.iter().map(bytes).sum()
+    }
+
     /// Whether both are in one partition of one table: such a batch needs no log.
     pub(super) fn same_partition(&self, other: &Self) -> bool {
         self.statement.table() == other.statement.table() && self.partition == other.partition

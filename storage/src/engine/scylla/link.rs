@@ -58,6 +58,11 @@ pub const CQL_READS_WAITING: usize = 8_192;
 /// How often a write is sent before its failure is told.
 pub const WRITE_TRIES_MAX: u32 = 4;
 
+/// Bytes of values in one request; longer ones are not sent. Cassandra takes 16 MiB
+/// (`native_transport_max_frame_size`), and skips what is longer while others wait behind it on the same
+/// connection.
+pub const REQUEST_BYTES_MAX: usize = 15 * 1_024 * 1_024;
+
 /// Longest time for one try of a write.
 pub const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -232,9 +237,15 @@ impl Link {
     /// Makes changes, all or none: one statement, one partition's batch, or a logged batch.
     ///
     /// # Errors
-    /// [`StoreError::NotApplied`], [`StoreError::Busy`]: nothing was changed.
+    /// [`StoreError::NotApplied`], [`StoreError::TooLarge`], [`StoreError::Busy`]: nothing was changed.
     /// [`StoreError::Unknown`]: after [`WRITE_TRIES_MAX`] tries it is not known.
     pub(super) async fn write(&self, changes: &[Change]) -> Result<()> {
+        let bytes: usize = changes.iter().map(Change::bytes).sum();
+        if bytes > REQUEST_BYTES_MAX {
+            return Err(StoreError::TooLarge(format!(
+                "{bytes} bytes in one request, of which {REQUEST_BYTES_MAX} are sent"
+            )));
+        }
         let mut may_be_applied = false;
         let mut logged = false;
         let mut pause = PAUSE;
