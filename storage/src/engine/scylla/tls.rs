@@ -210,26 +210,32 @@ impl ServerCertVerifier for Verifier {
 /// What the operator does about a connection that TLS, or that there is none, prevented; `None` when it
 /// was something else.
 pub(super) fn advice(cluster: &Cluster, error: &ConnectionError) -> Option<String> {
-    const WANTS: &str = "if it wants certificates of its clients (require_client_auth), give one: tls_cert=FILE&tls_key=FILE";
     let (broken, io) = inside(error);
     let said = io.and_then(cause);
+    // What becomes of the client's own certificate is told after the handshake, or not at all.
+    let client = |tls: &Tls| match tls.client {
+        None => {
+            "if it wants certificates of its clients (require_client_auth), give one: tls_cert=FILE&tls_key=FILE"
+        }
+        Some(_) => {
+            "check that the certificate in tls_cert is signed by an authority in its truststore, and has not expired"
+        }
+    };
     Some(match (&cluster.tls, said) {
         (None, _) if broken => "it ends the connection at the first request: if it wants TLS (client_encryption_options in cassandra.yaml), add tls=on&tls_ca=FILE; if not, check that HOST:PORT are those of CQL".to_owned(),
         (Some(tls), Some(rustls::Error::InvalidCertificate(why))) => of_certificate(tls, why),
-        (Some(tls), Some(alert @ rustls::Error::AlertReceived(_))) => match tls.client {
-            None => format!("it refuses the connection ({alert}); {WANTS}"),
-            Some(_) => format!(
-                "it refuses the connection ({alert}); check that the certificate in tls_cert is signed by an authority in its truststore, and has not expired"
-            ),
-        },
+        (Some(tls), Some(alert @ rustls::Error::AlertReceived(_))) => {
+            format!("it refuses the connection ({alert}); {}", client(tls))
+        }
         (Some(_), Some(error @ rustls::Error::InvalidMessage(_))) => format!(
             "no TLS is spoken there ({error}); enable client_encryption_options in cassandra.yaml, or give the port that has TLS, or leave tls=on out if the network is private"
         ),
         (Some(_), Some(error)) => format!("TLS failed: {error}"),
         // What it said may be lost when it closes the connection.
-        (Some(_), None) if broken => {
-            format!("it ends the connection at the first request; {WANTS}; else see its log")
-        }
+        (Some(tls), None) if broken => format!(
+            "it ends the connection at the first request; {}; else see its log",
+            client(tls)
+        ),
         _ => return None,
     })
 }
