@@ -244,6 +244,10 @@ async fn hot(server: &Server, args: &StoreArgs, body: &Arc<str>) -> anyhow::Resu
     let after = counters(server).await?;
     let [asked, joined] = [after[0] - before[0], after[1] - before[1]];
     let mut result = reads.with_cpu(seconds, cpu);
+    ensure!(
+        asked > 0,
+        "the node counts no pages: has its metric another name?"
+    );
     result["reads_of_the_store"] = json!(asked - joined);
     result["reads_joined"] = json!(joined);
     result["writer"] = writes.to_json(seconds);
@@ -256,14 +260,15 @@ async fn counters(server: &Server) -> anyhow::Result<[u64; 2]> {
     let answer = connection.send("GET", "/metrics", "").await?;
     ensure!(answer.status == 200, "no metrics");
     let text = String::from_utf8_lossy(answer.body);
+    // Not there yet: nothing was counted.
     let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|value| value.trim().parse().ok())
-            .unwrap_or(0)
+        let name = format!("{name}{{read=\"history\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(Ok(0), str::parse)
     };
     Ok([
-        value("guildhall_store_reads_total{read=\"messages\"}"),
-        value("guildhall_store_reads_joined_total"),
+        value("guildhall_store_reads_total")?,
+        value("guildhall_store_reads_joined_total")?,
     ])
 }
 
