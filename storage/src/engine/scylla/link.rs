@@ -240,12 +240,7 @@ impl Link {
     /// [`StoreError::NotApplied`], [`StoreError::TooLarge`], [`StoreError::Busy`]: nothing was changed.
     /// [`StoreError::Unknown`]: after [`WRITE_TRIES_MAX`] tries it is not known.
     pub(super) async fn write(&self, changes: &[Change]) -> Result<()> {
-        let bytes: usize = changes.iter().map(Change::bytes).sum();
-        if bytes > REQUEST_BYTES_MAX {
-            return Err(StoreError::TooLarge(format!(
-                "{bytes} bytes in one request, of which {REQUEST_BYTES_MAX} are sent"
-            )));
-        }
+        fits(changes)?;
         let mut may_be_applied = false;
         let mut logged = false;
         let mut pause = PAUSE;
@@ -338,6 +333,20 @@ impl Link {
     }
 }
 
+/// Whether one request can take these.
+///
+/// # Errors
+/// [`StoreError::TooLarge`].
+fn fits(changes: &[Change]) -> Result<()> {
+    let bytes: usize = changes.iter().map(Change::bytes).sum();
+    if bytes <= REQUEST_BYTES_MAX {
+        return Ok(());
+    }
+    Err(StoreError::TooLarge(format!(
+        "{bytes} bytes in one request, of which {REQUEST_BYTES_MAX} are sent"
+    )))
+}
+
 /// Connects, in so much time.
 async fn session(cluster: &Cluster, writes: &ExecutionProfile, time: Duration) -> Result<Session> {
     let mut builder = SessionBuilder::new()
@@ -403,10 +412,28 @@ fn corrupt(error: impl std::fmt::Display) -> StoreError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::statements::{blob, is};
     use super::*;
 
     /// Longest time the test waits for what should end long before.
     const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn what_is_too_long_for_a_request_is_not_sent() {
+        let of = |bytes: usize| {
+            let values = vec![is(CqlValue::Text("ab".to_owned())), blob(vec![7; bytes])];
+            Change::new(Statement::PutSetting, (0, 0), values)
+        };
+        fits(&[]).unwrap();
+        fits(&[of(REQUEST_BYTES_MAX - 2)]).unwrap();
+        for over in [
+            vec![of(REQUEST_BYTES_MAX - 1)],
+            vec![of(REQUEST_BYTES_MAX / 2), of(REQUEST_BYTES_MAX / 2)],
+        ] {
+            let told = fits(&over).unwrap_err();
+            assert!(matches!(told, StoreError::TooLarge(_)), "{told}");
+        }
+    }
 
     #[tokio::test]
     async fn a_server_that_takes_connections_and_says_nothing_ends_the_start() {
