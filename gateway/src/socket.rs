@@ -7,7 +7,7 @@
 //!    │  frames                                 ├─ timers: heartbeat, login,   ▼
 //!    └───────── SocketWriter ◀─────────────────┘  stalled reader     chat::session (Attached)
 //!                    ▲                                                        │
-//!                    └────────── SessionTransport ◀── Outbox ◀── relays ◀─────┘
+//!                    └────────── Transport ◀──────── Outbox ◀── relays ◀─────┘
 //! ```
 //!
 //! * Started by [`upgrade`] as a plain task: it holds nothing that has to outlive the connection.
@@ -150,12 +150,12 @@ pub async fn upgrade(State(context): State<Context>, mut request: Request) -> Re
         };
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
-                let (read, write) = parts.io.into_inner().into_split();
+                let socket = parts.io.into_inner();
                 // A copy of what there is, which is nearly always nothing: the buffer behind it has
                 // room for 8 KiB and would stay as long as the connection.
                 let ahead = parts.read_buf.to_vec();
                 drop(parts.read_buf);
-                run(context, Source::Tcp(read), Sink::Tcp(write), ahead, query).await;
+                run(context, Source::Writer, Sink::Tcp(socket), ahead, query).await;
             }
             Err(upgraded) => {
                 let (read, write) = tokio::io::split(TokioIo::new(upgraded));

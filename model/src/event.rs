@@ -1,7 +1,7 @@
 //! Events: what a session is told, encoded once and shared by everyone who gets it.
 //!
 //! ```text
-//! {"t":"MESSAGE_CREATE","s":42,"op":0,"d":   head, made per session (write_head)
+//! {"t":"MESSAGE_CREATE","s":42,"op":0,"d":   head, made per session (Head)
 //! {"id":"…","content":"…"}}                   body, shared by all sessions (Encoded::body)
 //! ```
 //! The body already ends with the brace that closes the head. A GUILD_CREATE has a part of its own
@@ -287,35 +287,71 @@ pub fn shared_body_of(data: &impl Serialize) -> Bytes {
     body_of(data).slice(1..)
 }
 
-/// Longest head: the longest event name and a 20-digit number fit.
-pub const HEAD_MAX: usize = 96;
+/// What comes before a body, made for each session: `{"t":NAME,"s":NUMBER,"op":0,"d":` and the
+/// event's [`Encoded::lead`]. By hand: this runs once per event and session, and the formatting
+/// machinery costs more than all the rest of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// `t`.
+    pub name: &'a str,
+    /// `s`.
+    pub number: u64,
+    /// Fields of this session's own.
+    pub lead: &'a [u8],
+}
 
-/// Writes `{"t":"NAME","s":SEQ,"op":0,"d":` to `out`. By hand: this runs once per event and
-/// session, and the formatting machinery costs more than all the rest of it.
-pub fn write_head(out: &mut SmallVec<[u8; HEAD_MAX]>, name: &str, sequence: u64) {
-    out.extend_from_slice(b"{\"t\":\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\",\"s\":");
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    let mut rest = sequence;
-    loop {
-        start -= 1;
-        // One decimal digit always fits.
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+impl Head<'_> {
+    const BEFORE_NAME: &'static [u8] = b"{\"t\":\"";
+    const BEFORE_NUMBER: &'static [u8] = b"\",\"s\":";
+    const AFTER_NUMBER: &'static [u8] = b",\"op\":0,\"d\":";
+
+    /// Bytes it is long.
+    #[expect(clippy::len_without_is_empty, reason = "none is empty")]
+    pub fn len(&self) -> usize {
+        let fixed = Self::BEFORE_NUMBER.len() + Self::AFTER_NUMBER.len();
+        Self::BEFORE_NAME.len() + self.name.len() + fixed + digits(self.number) + self.lead.len()
     }
-    out.extend_from_slice(&digits[start..]);
-    out.extend_from_slice(b",\"op\":0,\"d\":");
+
+    /// Appends it to `out`; where in `out` its number begins.
+    pub fn append_to(&self, out: &mut Vec<u8>) -> usize {
+        out.extend_from_slice(Self::BEFORE_NAME);
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(Self::BEFORE_NUMBER);
+        let start = out.len();
+        out.resize(start + digits(self.number), b'0');
+        write_digits(self.number, &mut out[start..]);
+        out.extend_from_slice(Self::AFTER_NUMBER);
+        out.extend_from_slice(self.lead);
+        start
+    }
+}
+
+/// How many decimal digits a number has.
+pub fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// Writes a number over `out`, which is as long as it has [`digits`].
+pub fn write_digits(mut number: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        // One decimal digit always fits.
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::Id;
+
+    fn head(event: &Encoded) -> Head<'_> {
+        Head {
+            name: event.name,
+            number: 7,
+            lead: &event.lead,
+        }
+    }
 
     #[test]
     fn head_and_body_make_one_envelope() {
@@ -326,8 +362,8 @@ mod tests {
             Intents::NONE,
             &serde_json::json!({"a": 1}),
         );
-        let mut out = SmallVec::new();
-        write_head(&mut out, event.name, 7);
+        let mut out = Vec::new();
+        head(&event).append_to(&mut out);
         out.extend_from_slice(&event.body);
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
         assert_eq!(
@@ -351,9 +387,8 @@ mod tests {
                 shared.as_ptr(),
                 "it is the same memory"
             );
-            let mut out = SmallVec::new();
-            write_head(&mut out, event.name, 7);
-            out.extend_from_slice(&event.lead);
+            let mut out = Vec::new();
+            head(&event).append_to(&mut out);
             out.extend_from_slice(&event.body);
             let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
             assert_eq!(
@@ -366,10 +401,17 @@ mod tests {
     #[test]
     fn any_number_is_written_whole() {
         for sequence in [0, 9, 10, 1_234_567_890, u64::MAX] {
-            let mut out = SmallVec::new();
-            write_head(&mut out, "X", sequence);
-            let expected = format!("{{\"t\":\"X\",\"s\":{sequence},\"op\":0,\"d\":");
-            assert_eq!(&out[..], expected.as_bytes());
+            let mut out = b"before".to_vec();
+            let head = Head {
+                name: "X",
+                number: sequence,
+                lead: b"{",
+            };
+            let number = head.append_to(&mut out);
+            let expected = format!("before{{\"t\":\"X\",\"s\":{sequence},\"op\":0,\"d\":{{");
+            assert_eq!(out, expected.as_bytes());
+            assert_eq!(head.len(), out.len() - b"before".len());
+            assert!(expected[number..].starts_with(&format!("{sequence},")));
         }
     }
 

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
 use chat::guild::command::Actor;
-use chat::session::transport::{Close, Head, Sent, Transport};
+use chat::session::dispatch::Dispatches;
+use chat::session::transport::{Close, Sent, Transport};
 use chat::session::{self, Attached, GuildSubscription, Login, Platform};
 use chat::{Chat, ChatConfig, accounts};
 use clap::Args;
@@ -93,11 +93,10 @@ struct Null {
 }
 
 impl Transport for Null {
-    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
-        let messages = payloads
-            .iter()
-            .filter(|(head, _)| head.starts_with(b"{\"t\":\"MESSAGE_CREATE\""))
-            .count();
+    fn dispatch(&self, dispatches: &Dispatches<'_>) -> Sent {
+        let each = dispatches.each.iter();
+        let messages = each.filter(|one| one.event().name == "MESSAGE_CREATE");
+        let messages = messages.count();
         // A batch has far fewer than 2³².
         self.own.fetch_add(messages as u32, Ordering::Relaxed);
         self.all.0[self.number % COUNTERS]

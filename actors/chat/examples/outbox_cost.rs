@@ -9,11 +9,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use chat::relay::{Order, Relay, RelayHandle, Subscriber, View};
+use chat::session::dispatch::Dispatches;
 use chat::session::outbox::Outbox;
 use chat::session::replay::ReplayLimits;
-use chat::session::transport::{Close, Head, Sent, Transport};
+use chat::session::transport::{Close, Sent, Transport};
 use metrics::Gauge;
 use model::Id;
 use model::event::{Audience, Encoded};
@@ -24,8 +24,8 @@ use otp::testing::Probe;
 struct Null;
 
 impl Transport for Null {
-    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
-        std::hint::black_box(payloads);
+    fn dispatch(&self, dispatches: &Dispatches<'_>) -> Sent {
+        std::hint::black_box(dispatches);
         Sent::Accepted
     }
 

@@ -34,6 +34,7 @@ use crate::guild;
 use crate::presence::limit::UpdateLimit;
 use crate::relay::SessionId;
 
+pub mod dispatch;
 mod guilds;
 pub mod login;
 pub mod members;

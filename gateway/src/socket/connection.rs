@@ -374,7 +374,7 @@ impl Connection {
                 self.writer.close(code.code(), reason);
             }
             End::Closed => {}
-            End::Lost => return self.writer.shut(),
+            End::Lost => return self.writer.release(),
             End::Cut => return self.writer.cut(),
         }
         self.writer.end_session();
@@ -393,8 +393,15 @@ impl Connection {
         self.writer.shut();
         if flushed.is_ok() {
             // Bytes left unread would turn the end into a reset, which can overtake the close frame.
-            let _ = tokio::time::timeout(CLOSE_WITHIN, self.reader.discard()).await;
+            let _ = tokio::time::timeout(CLOSE_WITHIN, self.reader.discard(&self.writer)).await;
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A session that has not heard yet that it is parked still has the writer.
+        self.writer.release();
     }
 }
 

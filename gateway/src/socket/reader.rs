@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -32,8 +31,8 @@ const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 
 /// Where bytes come from.
 pub(crate) enum Source {
-    /// A socket.
-    Tcp(OwnedReadHalf),
+    /// The socket the writer has.
+    Writer,
     /// Anything else (TLS, a pipe in tests).
     Any(Box<dyn AsyncRead + Send + Unpin>),
 }
@@ -42,11 +41,12 @@ impl Source {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
+        writer: &SocketWriter,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut space = ReadBuf::new(buffer);
         let polled = match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(context, &mut space),
+            Self::Writer => writer.poll_read(context, &mut space),
             Self::Any(stream) => Pin::new(stream).poll_read(context, &mut space),
         };
         polled.map_ok(|()| space.filled().len())
@@ -126,12 +126,12 @@ impl Reader {
     }
 
     /// Throws away what comes until the end of the stream, or until it is too much.
-    pub(crate) async fn discard(&mut self) {
+    pub(crate) async fn discard(&mut self, writer: &SocketWriter) {
         let mut left = DISCARD_BYTES_MAX;
         while left > 0 {
             let read = std::future::poll_fn(|context| {
                 let mut buffer = [0; 1024];
-                self.source.poll_read(context, &mut buffer)
+                self.source.poll_read(context, writer, &mut buffer)
             });
             match read.await {
                 Ok(0) | Err(_) => return,
@@ -169,7 +169,7 @@ impl Read for Wire<'_, '_> {
         if *self.unfinished > MESSAGE_WIRE_BYTES_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        match self.source.poll_read(self.context, buffer) {
+        match self.source.poll_read(self.context, self.writer, buffer) {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
             Poll::Ready(read) => {
                 *self.unfinished += *read.as_ref().unwrap_or(&0);

@@ -2,7 +2,7 @@
 //! dispatches; what the kernel does not take waits in a bounded queue.
 //!
 //! ```text
-//! relay ──▶ Outbox ──▶ SessionTransport::dispatch ─┐                 ┌─▶ one write (no wake-up,
+//! relay ──▶ Outbox ──▶ Transport::dispatch ────────┐                 ┌─▶ one write (no wake-up,
 //! connection task ──▶ send (HELLO, op 11, op 9) ───┼▶ SocketWriter ──┤      no queue)
 //! pong, close reply of the WebSocket machine ──────┘    (one lock,   └─▶ queue ──▶ flushed by the
 //!                                                        one order)               connection task
@@ -18,55 +18,40 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
-use chat::session::transport::{Close, Head, RoomCallback, Sent};
+use bytes::Bytes;
+use chat::session::dispatch::Dispatches;
+use chat::session::transport::{Close, RoomCallback, Sent, Transport};
 use futures_util::task::AtomicWaker;
 use metrics::{Counter, counter};
-use parking_lot::{Mutex, MutexGuard};
-use tokio::io::AsyncWrite;
-use tokio::net::tcp::OwnedWriteHalf;
+use parking_lot::Mutex;
+use rustix::net::{SendFlags, Shutdown};
+use tokio::io::{AsyncRead as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
+mod frames;
+mod queue;
 mod session;
 
-pub(crate) use session::SessionTransport;
+pub use frames::{GATHERED_BYTES_MAX, STRETCHES_KEPT_MAX};
+pub use queue::{QUEUE_BYTES_MAX, QUEUE_PIECES_MAX, QUEUE_ROOM_BYTES, QUEUE_ROOM_PIECES};
+use session::{FIRST, LaterSession};
 
 use super::compression::{Compressor, SharedBodies};
 use super::frame::{FrameHead, Kind};
 
-/// Most bytes that wait for a slow reader. A dispatch that finds so many waiting is refused with
-/// [`Sent::Overrun`] and the connection cut; one that finds fewer is taken whole, however large
-/// (a GUILD_CREATE may be above the limit by itself). Counter
-/// `guildhall_gateway_queue_overruns_total`.
-pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
-
-/// Most pieces that wait: two per frame, so 2,048 frames. Policy as for [`QUEUE_BYTES_MAX`].
-pub const QUEUE_PIECES_MAX: usize = 4_096;
-
-/// Bytes waiting from which on the outbox is asked to hold back.
-pub const QUEUE_ROOM_BYTES: usize = 64 * 1024;
-
-/// Pieces waiting from which on the outbox is asked to hold back.
-pub const QUEUE_ROOM_PIECES: usize = 512;
-
-/// Payloads handed to the kernel at once.
+/// Dispatches written at once that are too long to be put side by side.
 const BATCH: usize = 32;
 
-/// Most bytes of frames put side by side before they are written; more are written in pieces. Each
-/// thread keeps room for so many.
-pub const GATHERED_BYTES_MAX: usize = 64 * 1024;
-
 thread_local! {
-    static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// One compressed message.
-    static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Frames of compressed messages, of one dispatch after the other.
+    static FRAMES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The head of one message, and the message compressed.
+    static MESSAGE: RefCell<[Vec<u8>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
-
-/// Pieces handed to the kernel at once when the queue is flushed.
-const FLUSH_PIECES: usize = 64;
 
 /// What all connections share for writing.
 pub(crate) struct Shared {
@@ -93,8 +78,9 @@ impl Shared {
 
 /// Where bytes go.
 pub(crate) enum Sink {
-    /// A socket that any thread may write.
-    Tcp(OwnedWriteHalf),
+    /// A socket that any thread may write. It is read through here too: one socket, one lock, one
+    /// piece of memory.
+    Tcp(TcpStream),
     /// Anything else (TLS, a pipe in tests): written by the connection task alone.
     Any(Box<dyn AsyncWrite + Send + Unpin>),
     /// Given back.
@@ -112,54 +98,68 @@ pub(crate) enum Ended {
     Overrun,
 }
 
-/// The writing half of one connection.
+/// The writing half of one connection. All that a delivery touches is in its first 128 bytes, which
+/// come from memory in one go; see [`chat::session::outbox::Outbox`].
+#[repr(C, align(128))]
 pub(crate) struct SocketWriter {
-    state: Mutex<State>,
+    shared: Arc<Shared>,
     /// Set while the queue is above its room mark; read without the lock.
     full: AtomicBool,
+    state: Mutex<State>,
     waker: AtomicWaker,
-    shared: Arc<Shared>,
 }
 
+#[repr(C)]
 struct State {
-    sink: Sink,
-    compressor: Compressor,
-    queue: VecDeque<Bytes>,
-    queued_bytes: usize,
-    /// Since when the reader has taken nothing although something waits.
-    stalled_since: Option<Instant>,
     /// Which session may dispatch; others are of the past.
     generation: u64,
-    room: Option<Arc<RoomCallback>>,
     ended: Option<Ended>,
     /// A close frame was sent: nothing may follow it.
     closed: bool,
+    compressor: Compressor,
+    sink: Sink,
+    queued_bytes: usize,
+    queue: VecDeque<Bytes>,
+    /// Since when the reader has taken nothing although something waits.
+    stalled_since: Option<Instant>,
+    room: Option<Arc<RoomCallback>>,
 }
 
 impl SocketWriter {
     pub(crate) fn new(sink: Sink, compressor: Compressor, shared: Arc<Shared>) -> Self {
         Self {
+            shared,
+            full: AtomicBool::new(false),
             state: Mutex::new(State {
-                sink,
-                compressor,
-                queue: VecDeque::new(),
-                queued_bytes: 0,
-                stalled_since: None,
                 generation: 0,
-                room: None,
                 ended: None,
                 closed: false,
+                compressor,
+                sink,
+                queued_bytes: 0,
+                queue: VecDeque::new(),
+                stalled_since: None,
+                room: None,
             }),
-            full: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-            shared,
         }
     }
 
     /// Sends one whole payload that is not a dispatch.
     pub(crate) fn send(&self, payload: Bytes) {
         let mut state = self.state.lock();
-        self.write(&mut state, &[(Head::new(), &payload)]);
+        if self.refuses(&mut state).is_some() {
+            return;
+        }
+        self.shared.frames.increment(1);
+        FRAMES.with_borrow_mut(|frames| {
+            frames.clear();
+            MESSAGE.with_borrow_mut(|[_, message]| {
+                self.compress(&mut state, &[], &payload, message, frames);
+            });
+            self.write_bytes(&mut state, frames);
+            frames.shrink_to(GATHERED_BYTES_MAX);
+        });
     }
 
     /// Sends whole frames made elsewhere: pongs and close replies.
@@ -192,14 +192,14 @@ impl SocketWriter {
     }
 
     /// The transport of a session that begins now; those given out before take nothing more.
-    pub(crate) fn begin_session(self: &Arc<Self>) -> Arc<SessionTransport> {
+    pub(crate) fn begin_session(self: &Arc<Self>) -> Arc<dyn Transport> {
         let mut state = self.state.lock();
         state.generation += 1;
         state.room = None;
-        Arc::new(SessionTransport {
-            writer: Arc::clone(self),
-            generation: state.generation,
-        })
+        match state.generation {
+            FIRST => Arc::<Self>::clone(self),
+            generation => Arc::new(LaterSession::new(self, generation)),
+        }
     }
 
     /// Takes nothing more from sessions, and forgets what the last one wanted.
@@ -225,20 +225,17 @@ impl SocketWriter {
         self.state.lock().ended
     }
 
-    /// Since when the reader has taken nothing although something waits.
-    pub(crate) fn stalled_since(&self) -> Option<Instant> {
-        self.state.lock().stalled_since
-    }
-
-    /// Whether nothing waits to be written.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.state.lock().queue.is_empty()
-    }
-
-    /// Lets go of the socket: the other side sees the end of the stream.
+    /// Writes nothing more: the other side sees the end of the stream. What it still sends can be
+    /// read.
     pub(crate) fn shut(&self) {
         let mut state = self.state.lock();
-        state.sink = Sink::Gone;
+        match &state.sink {
+            Sink::Tcp(socket) => {
+                // One that the other side has closed already cannot be shut again.
+                let _ = rustix::net::shutdown(socket, Shutdown::Write);
+            }
+            Sink::Any(_) | Sink::Gone => state.sink = Sink::Gone,
+        }
         self.end(&mut state, Ended::Broken);
     }
 
@@ -246,67 +243,41 @@ impl SocketWriter {
     /// read: the other side sees a reset.
     pub(crate) fn cut(&self) {
         if let Sink::Tcp(socket) = &self.state.lock().sink
-            && let Err(error) = socket.as_ref().set_zero_linger()
+            && let Err(error) = socket.set_zero_linger()
         {
             tracing::debug!(%error, "SO_LINGER not set");
         }
-        self.shut();
+        self.release();
     }
 
-    /// Writes what waits, as far as the socket takes it; `context` is woken when it takes more,
-    /// when something new waits, and when the connection has to end. Called by the connection task
-    /// only.
-    pub(crate) fn flush(&self, context: &mut Context<'_>) {
-        self.waker.register(context.waker());
+    /// Lets go of the socket, whoever else holds the writer.
+    pub(crate) fn release(&self) {
         let mut state = self.state.lock();
-        loop {
-            // What ended with [`Ended::Broken`] or [`Ended::Overrun`] has no queue any more.
-            if state.queue.is_empty() {
-                break;
-            }
-            match state.poll_write(context) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => {
-                    self.end(&mut state, Ended::Broken);
-                    break;
-                }
-            }
-            if self.full.load(Ordering::Relaxed) && state.queued_bytes <= QUEUE_ROOM_BYTES / 4 {
-                state = self.make_room(state);
-            }
+        state.sink = Sink::Gone;
+        self.end(&mut state, Ended::Broken);
+    }
+
+    /// Reads from the socket, for [`Sink::Tcp`]; of others, and of one let go, it reads the end.
+    pub(crate) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.state.lock().sink {
+            Sink::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
+            Sink::Any(_) | Sink::Gone => Poll::Ready(Ok(())),
         }
     }
 
-    /// Says that there is room again, outside the lock.
-    fn make_room<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.full.store(false, Ordering::Release);
-        let Some(callback) = state.room.clone() else {
-            return state;
-        };
-        drop(state);
-        callback();
-        self.state.lock()
-    }
-
-    /// Makes frames of payloads and sends them.
-    fn write(&self, state: &mut State, payloads: &[(Head, &Bytes)]) -> Sent {
-        if state.closed || state.ended.is_some() {
-            return Sent::Closed;
+    /// Makes frames of dispatches and sends them.
+    fn write(&self, state: &mut State, dispatches: &Dispatches<'_>) -> Sent {
+        if let Some(refused) = self.refuses(state) {
+            return refused;
         }
-        if state.queued_bytes >= QUEUE_BYTES_MAX || state.queue.len() >= QUEUE_PIECES_MAX {
-            self.shared.overruns.increment(1);
-            self.end(state, Ended::Overrun);
-            return Sent::Overrun;
-        }
-        self.shared.frames.increment(payloads.len() as u64);
+        self.shared.frames.increment(dispatches.each.len() as u64);
         match state.compressor {
-            Compressor::None => {
-                for batch in payloads.chunks(BATCH) {
-                    self.write_plain(state, batch);
-                }
-            }
-            _ => self.write_compressed(state, payloads),
+            Compressor::None => self.write_plain(state, dispatches),
+            _ => self.write_compressed(state, dispatches),
         }
         match state.ended {
             None => Sent::Accepted,
@@ -314,94 +285,102 @@ impl SocketWriter {
         }
     }
 
-    /// Text frames, at most [`BATCH`]. One stretch of bytes costs the kernel less than the three
-    /// pieces of each frame (docs/benchmarks.md), so small frames are put side by side first.
-    fn write_plain(&self, state: &mut State, batch: &[(Head, &Bytes)]) {
-        let bytes = batch.iter().map(frame_bytes).sum::<usize>();
-        let written = if !state.queue.is_empty() {
-            0
-        } else if bytes <= GATHERED_BYTES_MAX {
-            self.write_gathered(state, batch)
-        } else {
-            self.write_pieces(state, batch)
-        };
-        self.shared.bytes.increment(written as u64);
-        if written < bytes {
-            left_over(batch, written, |piece| self.queue(state, piece));
+    /// Text frames.
+    fn write_plain(&self, state: &mut State, dispatches: &Dispatches<'_>) {
+        if !state.queue.is_empty() {
+            return frames::left_over(dispatches, 0, |piece| self.queue(state, piece));
         }
-    }
-
-    fn write_gathered(&self, state: &mut State, batch: &[(Head, &Bytes)]) -> usize {
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.clear();
-            for (json, body) in batch {
-                gathered.extend_from_slice(frame_head(json, body).as_ref());
-                gathered.extend_from_slice(json);
-                gathered.extend_from_slice(body);
+        let gathered = frames::as_one(dispatches, |frames| {
+            let written = self.try_write(state, |socket| send_now(socket, frames));
+            (written, frames.len())
+        });
+        match gathered {
+            Some((written, length)) => self.wrote(state, dispatches, written, length),
+            None if dispatches.each.len() > 1 => {
+                let most = dispatches.each.len().div_ceil(2).min(BATCH);
+                for part in dispatches.chunks(most) {
+                    self.write_plain(state, &part);
+                }
             }
-            self.try_write(state, |socket| socket.try_write(gathered))
-        })
+            None => self.write_pieces(state, dispatches),
+        }
     }
 
-    fn write_pieces(&self, state: &mut State, batch: &[(Head, &Bytes)]) -> usize {
-        let mut heads = [FrameHead::EMPTY; BATCH];
-        for (head, (json, body)) in heads.iter_mut().zip(batch) {
-            *head = frame_head(json, body);
+    /// Dispatches too long to be copied first.
+    fn write_pieces(&self, state: &mut State, dispatches: &Dispatches<'_>) {
+        for (number, dispatch) in dispatches.iter() {
+            let mut small = Vec::new();
+            frames::append_head(number, dispatch, &mut small);
+            let pieces = [&small[..], &dispatch.body()[..]].map(IoSlice::new);
+            let length = pieces.iter().map(|piece| piece.len()).sum();
+            let written = match state.queue.is_empty() {
+                true => self.try_write(state, |socket| socket.try_write_vectored(&pieces)),
+                false => 0,
+            };
+            let one = Dispatches::own(number, std::slice::from_ref(dispatch));
+            self.wrote(state, &one, written, length);
         }
-        let mut pieces = [[IoSlice::new(&[]); 3]; BATCH];
-        for (pieces, (head, (json, body))) in pieces.iter_mut().zip(heads.iter().zip(batch)) {
-            *pieces = [head.as_ref(), json, &body[..]].map(IoSlice::new);
+    }
+
+    /// Of `length` bytes of frames the socket took `written`; the others wait.
+    fn wrote(&self, state: &mut State, of: &Dispatches<'_>, written: usize, length: usize) {
+        self.shared.bytes.increment(written as u64);
+        if written < length {
+            frames::left_over(of, written, |piece| self.queue(state, piece));
         }
-        let pieces = pieces[..batch.len()].as_flattened();
-        self.try_write(state, |socket| socket.try_write_vectored(pieces))
     }
 
     /// Binary frames of compressed messages, and text frames of those that stay text.
-    fn write_compressed(&self, state: &mut State, payloads: &[(Head, &Bytes)]) {
-        GATHERED.with_borrow_mut(|frames| {
+    fn write_compressed(&self, state: &mut State, dispatches: &Dispatches<'_>) {
+        FRAMES.with_borrow_mut(|frames| {
             frames.clear();
-            MESSAGE.with_borrow_mut(|message| self.compress(state, payloads, frames, message));
+            MESSAGE.with_borrow_mut(|[head, message]| {
+                for (number, dispatch) in dispatches.iter() {
+                    head.clear();
+                    dispatch.head(number).append_to(head);
+                    self.compress(state, head, dispatch.body(), message, frames);
+                }
+            });
             self.write_bytes(state, frames);
             // A large replay is rare; it is not kept room for.
             frames.shrink_to(GATHERED_BYTES_MAX);
         });
     }
 
+    /// Appends the frame of one message, if the connection has not ended.
     fn compress(
         &self,
         state: &mut State,
-        payloads: &[(Head, &Bytes)],
-        frames: &mut Vec<u8>,
+        head: &[u8],
+        body: &Bytes,
         message: &mut Vec<u8>,
+        frames: &mut Vec<u8>,
     ) {
-        for (head, body) in payloads {
-            message.clear();
-            match state
-                .compressor
-                .compress(head, body, &self.shared.bodies, message)
-            {
-                Ok(true) => {
-                    self.shared
-                        .compressed_in
-                        .increment((head.len() + body.len()) as u64);
-                    self.shared.compressed_out.increment(message.len() as u64);
-                    frames.extend_from_slice(FrameHead::new(Kind::Binary, message.len()).as_ref());
-                    frames.extend_from_slice(message);
-                }
-                Ok(false) => {
-                    frames.extend_from_slice(
-                        FrameHead::new(Kind::Text, head.len() + body.len()).as_ref(),
-                    );
-                    frames.extend_from_slice(head);
-                    frames.extend_from_slice(body);
-                }
-                Err(error) => {
-                    // The stream cannot go on: the client resumes with a new one.
-                    tracing::error!(%error, "compression failed, connection cut");
-                    self.end(state, Ended::Broken);
-                    frames.clear();
-                    return;
-                }
+        if state.ended.is_some() {
+            return;
+        }
+        message.clear();
+        let bodies = &self.shared.bodies;
+        match state.compressor.compress(head, body, bodies, message) {
+            Ok(true) => {
+                self.shared
+                    .compressed_in
+                    .increment((head.len() + body.len()) as u64);
+                self.shared.compressed_out.increment(message.len() as u64);
+                frames.extend_from_slice(FrameHead::new(Kind::Binary, message.len()).as_ref());
+                frames.extend_from_slice(message);
+            }
+            Ok(false) => {
+                let payload = head.len() + body.len();
+                frames.extend_from_slice(FrameHead::new(Kind::Text, payload).as_ref());
+                frames.extend_from_slice(head);
+                frames.extend_from_slice(body);
+            }
+            Err(error) => {
+                // The stream cannot go on: the client resumes with a new one.
+                tracing::error!(%error, "compression failed, connection cut");
+                self.end(state, Ended::Broken);
+                frames.clear();
             }
         }
         message.shrink_to(GATHERED_BYTES_MAX);
@@ -410,8 +389,8 @@ impl SocketWriter {
     /// Whole frames, as bytes.
     fn write_bytes(&self, state: &mut State, frames: &[u8]) {
         let mut written = 0;
-        if state.queue.is_empty() {
-            written = self.try_write(state, |socket| socket.try_write(frames));
+        if state.queue.is_empty() && !frames.is_empty() {
+            written = self.try_write(state, |socket| send_now(socket, frames));
         }
         self.shared.bytes.increment(written as u64);
         if written < frames.len() {
@@ -423,33 +402,20 @@ impl SocketWriter {
     fn try_write(
         &self,
         state: &mut State,
-        write: impl FnOnce(&OwnedWriteHalf) -> io::Result<usize>,
+        write: impl FnOnce(&TcpStream) -> io::Result<usize>,
     ) -> usize {
         let Sink::Tcp(socket) = &state.sink else {
             return 0;
         };
         match write(socket) {
             Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => {
-                self.end(state, Ended::Broken);
+            Err(error) => {
+                use io::ErrorKind::{Interrupted, WouldBlock};
+                if !matches!(error.kind(), WouldBlock | Interrupted) {
+                    self.end(state, Ended::Broken);
+                }
                 0
             }
-        }
-    }
-
-    fn queue(&self, state: &mut State, piece: Bytes) {
-        if piece.is_empty() || state.ended.is_some() {
-            return;
-        }
-        if state.queue.is_empty() {
-            state.stalled_since = Some(Instant::now());
-            self.waker.wake();
-        }
-        state.queued_bytes += piece.len();
-        state.queue.push_back(piece);
-        if state.queued_bytes > QUEUE_ROOM_BYTES || state.queue.len() > QUEUE_ROOM_PIECES {
-            self.full.store(true, Ordering::Release);
         }
     }
 
@@ -465,72 +431,12 @@ impl SocketWriter {
     }
 }
 
-fn frame_head(json: &Head, body: &Bytes) -> FrameHead {
-    FrameHead::new(Kind::Text, json.len() + body.len())
-}
-
-fn frame_bytes((json, body): &(Head, &Bytes)) -> usize {
-    frame_head(json, body).as_ref().len() + json.len() + body.len()
-}
-
-/// What is left of a batch of which `written` bytes were taken: heads are copied, bodies shared.
-fn left_over(batch: &[(Head, &Bytes)], mut written: usize, mut keep: impl FnMut(Bytes)) {
-    for (json, body) in batch {
-        let head = frame_head(json, body);
-        let small = head.as_ref().len() + json.len();
-        if written < small {
-            let mut rest = Vec::with_capacity(small);
-            rest.extend_from_slice(head.as_ref());
-            rest.extend_from_slice(json);
-            keep(Bytes::from(rest).slice(written..));
-        }
-        let of_body = written.saturating_sub(small).min(body.len());
-        keep(body.slice(of_body..));
-        written = written.saturating_sub(small + body.len());
-    }
-}
-
-impl State {
-    /// Writes from the front of the queue once.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut slices = [IoSlice::new(&[]); FLUSH_PIECES];
-        let count = self.queue.len().min(FLUSH_PIECES);
-        for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-            *slice = IoSlice::new(piece);
-        }
-        let slices = &slices[..count];
-        let polled = match &mut self.sink {
-            Sink::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-            Sink::Any(stream) if stream.is_write_vectored() => {
-                Pin::new(stream).poll_write_vectored(context, slices)
-            }
-            Sink::Any(stream) => Pin::new(stream).poll_write(context, &slices[0]),
-            Sink::Gone => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-        };
-        let mut written = std::task::ready!(polled)?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.queued_bytes -= written;
-        while let Some(piece) = self.queue.front_mut() {
-            if written < piece.len() {
-                piece.advance(written);
-                break;
-            }
-            written -= piece.len();
-            self.queue.pop_front();
-        }
-        self.stalled_since = (!self.queue.is_empty()).then(Instant::now);
-        if self.queue.is_empty() {
-            // An idle connection keeps no memory for a queue.
-            self.queue = VecDeque::new();
-            if let Sink::Any(stream) = &mut self.sink {
-                // Whatever it still buffers, the next write or the close flushes.
-                let _ = Pin::new(stream).poll_flush(context)?;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
+/// Has the kernel take bytes, without asking the runtime whether the socket is ready: its record of
+/// that is memory which nothing else of a delivery touches. What is not taken waits in the queue,
+/// and flushing that asks.
+fn send_now(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
 #[cfg(test)]

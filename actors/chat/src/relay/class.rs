@@ -21,8 +21,9 @@ use model::{ChannelId, UserId};
 
 use super::digest::Digest;
 use super::view::View;
+use crate::session::dispatch::{Alike, Dispatch};
+use crate::session::replay::Portion;
 use crate::session::replay::page::Writer;
-use crate::session::replay::{Kept, Portion};
 
 /// Sessions from which on a class has pages: a page costs 4 KiB, what is on it 16 bytes less for
 /// each session.
@@ -200,18 +201,20 @@ impl Class {
         let wanted = items.iter().filter_map(|item| {
             let event = self.event(item)?;
             let body = self.body(event)?;
-            Some(Kept::new(event, body))
+            Some(Dispatch::new(event, body))
         });
-        let events: Vec<Kept> = wanted.collect();
-        let bytes = events.iter().map(Kept::bytes).sum();
+        let events: Vec<Dispatch> = wanted.collect();
+        let bytes = events.iter().map(Dispatch::bytes).sum();
         let paged = self.sessions >= PAGED_SESSIONS_MIN;
         let runs = if paged {
             self.writer.write(&events)
         } else {
             Default::default()
         };
-        let cheap = |kept: &Kept| kept.event().class != model::event::Class::Durable;
+        let cheap = |kept: &Dispatch| kept.event().class != model::event::Class::Durable;
         Portion {
+            alike: (self.sessions > 1 && !events.is_empty()).then(Alike::new),
+            sessions: self.sessions,
             cheap: events.iter().any(cheap),
             events,
             runs,

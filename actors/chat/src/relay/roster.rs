@@ -33,6 +33,9 @@ use crate::session::replay::Portion;
 /// those who are done early help out.
 pub(super) const SLICES: usize = 16;
 
+/// Sessions whose memory is asked for at once.
+const FETCHED_TOGETHER: usize = 8;
+
 /// If more users than one for so many passive sessions are to be asked one by one, all passive
 /// sessions are walked.
 const PASSIVE_APART_SHARE: usize = 4;
@@ -192,12 +195,18 @@ impl Slice {
         closed: &mut Vec<SessionId>,
     ) -> Option<usize> {
         let to = self.entries.len().min(from + SESSIONS_PER_SLICE);
-        for entry in self.entries.get_mut(from..to).unwrap_or_default() {
-            let appended = entry.give(batch);
-            total.events += appended.events;
-            total.bytes += appended.bytes;
-            if appended.closed {
-                closed.push(entry.subscriber.id.clone());
+        let entries = self.entries.get_mut(from..to).unwrap_or_default();
+        for group in entries.chunks_mut(FETCHED_TOGETHER) {
+            for entry in &*group {
+                entry.subscriber.outbox.fetch();
+            }
+            for entry in group {
+                let appended = entry.give(batch);
+                total.events += appended.events;
+                total.bytes += appended.bytes;
+                if appended.closed {
+                    closed.push(entry.subscriber.id.clone());
+                }
             }
         }
         (to < self.entries.len()).then_some(to)

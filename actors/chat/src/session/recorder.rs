@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::transport::{Close, Head, RoomCallback, Sent, Transport};
+use super::dispatch::Dispatches;
+use super::transport::{Close, RoomCallback, Sent, Transport};
 
 /// Most dispatches a recorder remembers; more are a defect of the test and panic.
 pub const RECORDED_MAX: usize = 1_000_000;
@@ -141,18 +141,18 @@ impl Received {
 }
 
 impl Transport for Recorder {
-    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
+    fn dispatch(&self, dispatches: &Dispatches<'_>) -> Sent {
         let mut state = self.state.lock();
         if let Some(refusal) = state.refusal {
             return refusal;
         }
         state.dispatches += 1;
-        for (head, body) in payloads {
+        for payload in dispatches.payloads() {
             assert!(
                 state.payloads.len() < RECORDED_MAX,
                 "a recorder is for tests"
             );
-            state.payloads.push([&head[..], &body[..]].concat());
+            state.payloads.push(payload);
         }
         Sent::Accepted
     }

@@ -2,19 +2,17 @@
 //!
 //! ```text
 //!  pieces:  [one event] [run of 900 on pages] [one] [run of 40]     numbered without gaps
-//!            16 bytes    16 bytes per page                            up to `last`
+//!            24 bytes    24 bytes per page                            up to `last`
 //! ```
 //!
 //! Events that a whole class of sessions got are on shared pages (`replay/page.rs`) and cost next to
 //! nothing here; an event for this session alone costs a pointer. Numbers are not stored: the
 //! events are consecutive. Pure: no lock, no clock.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use model::event::Encoded;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+use super::dispatch::{Alike, Dispatch};
 
 pub(crate) mod page;
 
@@ -46,65 +44,26 @@ impl Default for ReplayLimits {
     }
 }
 
-/// One kept event, in the form its sessions were sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    event: Arc<Encoded>,
-    redacted: bool,
-}
-
-impl Kept {
-    /// An event in the form `body`, which is one of its two bodies.
-    pub(crate) fn new(event: &Arc<Encoded>, body: &Bytes) -> Self {
-        Self {
-            event: Arc::clone(event),
-            redacted: !std::ptr::eq(body, &raw const event.body),
-        }
-    }
-
-    /// The event.
-    pub(crate) fn event(&self) -> &Arc<Encoded> {
-        &self.event
-    }
-
-    /// Bytes of memory of the event.
-    #[cfg(test)]
-    pub(crate) fn memory(&self) -> usize {
-        let redacted = self.event.redacted.as_ref().map_or(0, Bytes::len);
-        // The counts of the pointer come on top.
-        size_of::<Encoded>() + 16 + self.event.lead.len() + self.event.body.len() + redacted
-    }
-
-    /// Bytes it counts for.
-    pub(crate) fn bytes(&self) -> usize {
-        self.event.lead.len() + self.body().len()
-    }
-
-    /// The bytes as the sessions were sent them.
-    pub(crate) fn body(&self) -> &Bytes {
-        match &self.event.redacted {
-            Some(redacted) if self.redacted => redacted,
-            _ => &self.event.body,
-        }
-    }
-}
-
 /// What a class of sessions gets of a batch, made once for all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Portion {
-    pub(crate) events: Vec<Kept>,
+    pub(crate) events: Vec<Dispatch>,
     /// The same events on the class's pages; empty when the class is too small to have any.
     pub(crate) runs: SmallVec<[Run; 1]>,
+    /// Names them, if there are several sessions to get them.
+    pub(crate) alike: Option<Alike>,
+    /// Sessions of the class.
+    pub(crate) sessions: usize,
     /// Whether some of it may be shed.
     pub(crate) cheap: bool,
     /// Bytes of the bodies.
     pub(crate) bytes: usize,
 }
 
-/// Kept events that follow each other.
+/// Dispatch events that follow each other.
 #[derive(Debug)]
 enum Piece {
-    One(Kept),
+    One(Dispatch),
     Run(Run),
 }
 
@@ -116,7 +75,7 @@ impl Piece {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Kept> {
+    fn iter(&self) -> impl Iterator<Item = &Dispatch> {
         let (one, run) = match self {
             Self::One(kept) => (Some(kept), None),
             Self::Run(run) => (None, Some(run.iter())),
@@ -125,27 +84,37 @@ impl Piece {
     }
 }
 
-/// The kept events, numbered without gaps up to the last one given out.
+/// The kept events, numbered without gaps up to the last one given out. What a delivery touches
+/// comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Replay {
-    limits: ReplayLimits,
-    pieces: VecDeque<Piece>,
-    /// Events of all pieces.
-    events: usize,
+    /// The newest piece, which the next events may extend: no other memory is touched then.
+    newest: Option<Piece>,
     /// Number of the last event pushed; 0 before the first.
     last: u64,
+    /// Events of all pieces.
+    events: usize,
     bytes: usize,
+    limits: ReplayLimits,
+    /// All pieces before the newest; none when there is no newest.
+    older: VecDeque<Piece>,
 }
 
 impl Replay {
+    /// How many of its bytes a delivery touches, from its beginning.
+    #[cfg(test)]
+    pub(super) const TOUCHED: usize = std::mem::offset_of!(Self, older);
+
     /// Empty; the first event gets number 1.
     pub(crate) fn new(limits: ReplayLimits) -> Self {
         Self {
-            limits,
-            pieces: VecDeque::new(),
-            events: 0,
+            newest: None,
             last: 0,
+            events: 0,
             bytes: 0,
+            limits,
+            older: VecDeque::new(),
         }
     }
 
@@ -167,9 +136,9 @@ impl Replay {
     /// Bytes of memory: of the ring with the events for this session alone, and by page.
     #[cfg(test)]
     pub(crate) fn memory(&self) -> (usize, std::collections::HashMap<usize, usize>) {
-        let mut own = self.pieces.capacity() * size_of::<Piece>();
+        let mut own = self.older.capacity() * size_of::<Piece>();
         let mut pages = std::collections::HashMap::new();
-        for piece in &self.pieces {
+        for piece in self.older.iter().chain(&self.newest) {
             match piece {
                 Piece::One(kept) => own += kept.memory(),
                 Piece::Run(run) => drop(pages.insert(run.page_address(), run.page_memory())),
@@ -179,29 +148,34 @@ impl Replay {
     }
 
     /// Numbers and keeps an event; drops the oldest ones while over the limits.
-    pub(crate) fn push(&mut self, kept: Kept) {
+    pub(crate) fn push(&mut self, kept: Dispatch) {
         self.bytes += kept.bytes();
-        self.pieces.push_back(Piece::One(kept));
+        self.push_piece(Piece::One(kept));
         self.pushed(1);
     }
 
     /// Numbers and keeps what a class got; drops the oldest ones while over the limits.
     pub(crate) fn push_portion(&mut self, portion: &Portion) {
         if portion.runs.is_empty() {
-            let ones = portion.events.iter().cloned().map(Piece::One);
-            self.pieces.extend(ones);
+            for one in &portion.events {
+                self.push_piece(Piece::One(one.clone()));
+            }
         }
         for run in &portion.runs {
-            let extended = match self.pieces.back_mut() {
+            let extended = match &mut self.newest {
                 Some(Piece::Run(last)) => last.extend(run),
                 _ => false,
             };
             if !extended {
-                self.pieces.push_back(Piece::Run(run.clone()));
+                self.push_piece(Piece::Run(run.clone()));
             }
         }
         self.bytes += portion.bytes;
         self.pushed(portion.events.len());
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        self.older.extend(self.newest.replace(piece));
     }
 
     fn pushed(&mut self, events: usize) {
@@ -217,49 +191,47 @@ impl Replay {
     /// Drops the events up to and including number `through`: the client has them.
     pub(crate) fn trim(&mut self, through: u64) {
         while self.first() <= through && self.drop_first().is_some() {}
-        if self.pieces.capacity() - self.pieces.len() > SLACK_MAX {
-            self.pieces.shrink_to(self.pieces.len() + SLACK_MAX / 4);
+        if self.older.capacity() - self.older.len() > SLACK_MAX {
+            self.older.shrink_to(self.older.len() + SLACK_MAX / 4);
         }
     }
 
     /// Drops everything; the numbers go on.
     pub(crate) fn clear(&mut self) {
-        self.pieces = VecDeque::new();
+        self.older = VecDeque::new();
+        self.newest = None;
         self.events = 0;
         self.bytes = 0;
     }
 
     /// The kept events from number `next` on, with their numbers. What is no longer here is left
     /// out: check [`Replay::first`] before.
-    pub(crate) fn from(&self, next: u64) -> impl Iterator<Item = (u64, &Kept)> {
+    pub(crate) fn from(&self, next: u64) -> impl Iterator<Item = (u64, &Dispatch)> {
         let mut skip = usize::try_from(next.saturating_sub(self.first())).unwrap_or(usize::MAX);
         let mut number = self.first();
         let mut begin = 0;
-        while let Some(piece) = self.pieces.get(begin)
+        while let Some(piece) = self.older.get(begin)
             && piece.len() <= skip
         {
             skip -= piece.len();
             number += piece.len() as u64;
             begin += 1;
         }
-        let events = self.pieces.range(begin..).flat_map(Piece::iter);
+        let pieces = self.older.range(begin..).chain(&self.newest);
+        let events = pieces.flat_map(Piece::iter);
         (number..).zip(events).skip(skip)
     }
 
     fn drop_first(&mut self) -> Option<()> {
-        let bytes = match self.pieces.front_mut()? {
-            Piece::Run(run) if run.len() > 1 => run.drop_first(),
-            Piece::Run(run) => {
-                let bytes = run.bytes();
-                self.pieces.pop_front();
-                bytes
-            }
-            Piece::One(kept) => {
-                let bytes = kept.bytes();
-                self.pieces.pop_front();
-                bytes
-            }
+        let oldest = self.older.front_mut().or(self.newest.as_mut())?;
+        let (bytes, done) = match oldest {
+            Piece::Run(run) if run.len() > 1 => (run.drop_first(), false),
+            Piece::Run(run) => (run.bytes(), true),
+            Piece::One(kept) => (kept.bytes(), true),
         };
+        if done && self.older.pop_front().is_none() {
+            self.newest = None;
+        }
         self.events -= 1;
         self.bytes -= bytes;
         Some(())
@@ -269,9 +241,11 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::event::Audience;
+    use bytes::Bytes;
+    use model::event::{Audience, Encoded};
     use model::intents::Intents;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn event(text: &str) -> Arc<Encoded> {
         Arc::new(Encoded::new(
@@ -284,13 +258,14 @@ mod tests {
     }
 
     fn push(replay: &mut Replay, event: &Arc<Encoded>) -> u64 {
-        replay.push(Kept::new(event, &event.body));
+        replay.push(Dispatch::new(event, &event.body));
         replay.last()
     }
 
     #[test]
-    fn a_kept_event_is_two_words() {
-        assert_eq!(size_of::<Kept>(), 16);
+    fn a_piece_is_three_words() {
+        assert_eq!(size_of::<Dispatch>(), 16);
+        assert_eq!(size_of::<Option<Piece>>(), 24);
     }
 
     #[test]
@@ -340,8 +315,8 @@ mod tests {
         let event = Arc::new(event.redacted(&"blank", []));
         let blank = event.redacted.as_ref().expect("just set");
         let mut replay = Replay::new(ReplayLimits::default());
-        replay.push(Kept::new(&event, &event.body));
-        replay.push(Kept::new(&event, blank));
+        replay.push(Dispatch::new(&event, &event.body));
+        replay.push(Dispatch::new(&event, blank));
         let bodies: Vec<&Bytes> = replay.from(1).map(|(_, kept)| kept.body()).collect();
         assert_eq!(bodies, [&event.body, blank]);
     }
@@ -387,7 +362,7 @@ mod tests {
                     }
                     Step::Missed => {
                         let one = event("missed");
-                        writer.write(&[Kept::new(&one, &one.body)]);
+                        writer.write(&[Dispatch::new(&one, &one.body)]);
                     }
                     Step::One => {
                         let one = event(&last.to_string());
@@ -396,14 +371,14 @@ mod tests {
                         last += 1;
                     }
                     Step::Class(_, paged) => {
-                        let events: Vec<Kept> = (0..count as u64)
+                        let events: Vec<Dispatch> = (0..count as u64)
                             .map(|number| event(&(last + number).to_string()))
-                            .map(|one| Kept::new(&one, &one.body))
+                            .map(|one| Dispatch::new(&one, &one.body))
                             .collect();
                         model.extend(events.iter().map(|kept| kept.body().clone()));
                         let bytes = events.iter().map(|kept| kept.body().len()).sum();
                         let runs = if paged { writer.write(&events) } else { SmallVec::new() };
-                        replay.push_portion(&Portion { events, runs, cheap: false, bytes });
+                        replay.push_portion(&Portion { events, runs, bytes, ..Portion::default() });
                         last += count as u64;
                     }
                 }

@@ -3,13 +3,7 @@
 //! Implemented over real sockets by the gateway (`gateway/src/socket/transport.rs`), and by null
 //! and recording transports in tests and benchmarks.
 
-use bytes::Bytes;
-use model::event::HEAD_MAX;
-use smallvec::SmallVec;
-
-/// Head of one dispatch: `{"t":…,"s":…,"op":0,"d":`, see [`model::event::write_head`], and the
-/// event's [`model::event::Encoded::lead`].
-pub type Head = SmallVec<[u8; HEAD_MAX]>;
+use super::dispatch::Dispatches;
 
 /// What became of dispatches handed to a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +36,7 @@ pub enum Close {
 /// One connection. All methods return at once and may be called under a lock.
 pub trait Transport: Send + Sync + 'static {
     /// Sends dispatches in order, each `head ‖ body` one payload, with as few writes as possible.
-    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent;
+    fn dispatch(&self, dispatches: &Dispatches<'_>) -> Sent;
 
     /// Says `why` to the client and closes the connection.
     fn close(&self, why: Close);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chat::guild::command::{Actor, ChannelPatch, RolePatch};
-use chat::session::transport::{Close, Head, Sent, Transport};
+use chat::session::dispatch::Dispatches;
+use chat::session::transport::{Close, Sent, Transport};
 use chat::session::{Attached, GuildSubscription, Login, Platform};
 use chat::{Chat, ChatConfig, accounts, guild, session};
 use model::channel::{Overwrite, kind};
@@ -66,13 +66,11 @@ fn number_after(text: &str, key: &str) -> Option<u64> {
 }
 
 impl Transport for Watcher {
-    fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
+    fn dispatch(&self, dispatches: &Dispatches<'_>) -> Sent {
         let mut told = self.told.lock();
-        for (head, body) in payloads {
-            let head = std::str::from_utf8(head).unwrap();
-            let body = std::str::from_utf8(body).unwrap();
-            let name = head[6..].split('"').next().unwrap();
-            match name {
+        for dispatch in dispatches.each {
+            let body = std::str::from_utf8(dispatch.body()).unwrap();
+            match dispatch.event().name {
                 "MESSAGE_CREATE" => {
                     let place = number_after(body, r#""channel_id":""#).unwrap();
                     let number = number_after(body, r#""content":"~"#);

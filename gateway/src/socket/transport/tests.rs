@@ -3,12 +3,14 @@
 
 use super::*;
 use crate::socket::compression::Mode;
-use chat::session::transport::Transport as _;
+use chat::session::dispatch::Dispatch;
 use futures_util::StreamExt as _;
+use model::event::{Audience, Encoded};
+use model::intents::Intents;
 use std::future::poll_fn;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -18,24 +20,36 @@ fn writer(sink: Sink, mode: Mode) -> Arc<SocketWriter> {
     Arc::new(SocketWriter::new(sink, compressor, Arc::new(Shared::new())))
 }
 
-async fn tcp() -> (Sink, tokio::net::tcp::OwnedReadHalf, TcpStream) {
+async fn tcp() -> (Sink, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
     let (server, _) = listener.accept().await.unwrap();
-    let (read, write) = server.into_split();
-    write.writable().await.unwrap();
-    (Sink::Tcp(write), read, client)
+    server.writable().await.unwrap();
+    (Sink::Tcp(server), client)
 }
 
-fn payload(text: &str) -> (Head, &'static Bytes) {
-    let (head, body) = text.split_at(text.len().min(5));
-    (
-        Head::from_slice(head.as_bytes()),
-        // A test's bodies may outlive it.
-        Box::leak(Box::new(Bytes::copy_from_slice(body.as_bytes()))),
-    )
+fn dispatch(text: &str) -> Dispatch {
+    let event = Encoded::new("X", None, Audience::Guild, Intents::NONE, &text);
+    let event = Arc::new(event);
+    Dispatch::new(&event, &event.body)
+}
+
+/// Dispatches one text, as number 1.
+fn send(transport: &Arc<dyn Transport>, text: &str) -> Sent {
+    transport.dispatch(&Dispatches::own(1, &[dispatch(text)]))
+}
+
+/// What a client reads then.
+fn payload(text: &str) -> String {
+    format!(r#"{{"t":"X","s":1,"op":0,"d":"{text}"}}"#)
+}
+
+fn frame(payload: &str) -> Vec<u8> {
+    let mut frame = FrameHead::new(Kind::Text, payload.len()).as_ref().to_vec();
+    frame.extend_from_slice(payload.as_bytes());
+    frame
 }
 
 /// What the connection task does.
@@ -53,7 +67,7 @@ fn keep_flushing(writer: &Arc<SocketWriter>) -> tokio::task::JoinHandle<Ended> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dispatches_of_many_threads_keep_their_order_among_pongs() {
     const EACH: usize = 2_000;
-    let (sink, _read, client) = tcp().await;
+    let (sink, client) = tcp().await;
     let writer = writer(sink, Mode::None);
     let flushing = keep_flushing(&writer);
     let transport = writer.begin_session();
@@ -63,9 +77,10 @@ async fn dispatches_of_many_threads_keep_their_order_among_pongs() {
             std::thread::spawn(move || {
                 for batch in (0..EACH).collect::<Vec<_>>().chunks(7) {
                     let texts = batch.iter().map(|number| {
-                        payload(&format!("{thread} {number} {}", "x".repeat(number % 300)))
+                        dispatch(&format!("{thread} {number} {}", "x".repeat(number % 300)))
                     });
                     let texts: Vec<_> = texts.collect();
+                    let texts = Dispatches::own(1, &texts);
                     while !transport.has_room() {
                         std::thread::yield_now();
                     }
@@ -80,7 +95,8 @@ async fn dispatches_of_many_threads_keep_their_order_among_pongs() {
     while next != [EACH; 3] || pongs < asked {
         match client.next().await.unwrap().unwrap() {
             Message::Text(text) => {
-                let mut words = text.split(' ');
+                let payload: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let mut words = payload["d"].as_str().unwrap().split(' ');
                 let thread: usize = words.next().unwrap().parse().unwrap();
                 let number: usize = words.next().unwrap().parse().unwrap();
                 assert_eq!(number, next[thread]);
@@ -114,14 +130,14 @@ async fn a_narrow_pipe_gets_the_same_bytes() {
     let texts: Vec<String> = (0..100)
         .map(|number| format!("{number} {}", "y".repeat(number * 3)))
         .collect();
-    for batch in texts.chunks(40) {
-        let payloads: Vec<_> = batch.iter().map(|text| payload(text)).collect();
-        assert_eq!(transport.dispatch(&payloads), Sent::Accepted);
-    }
     let mut expected = Vec::new();
-    for text in &texts {
-        expected.extend_from_slice(FrameHead::new(Kind::Text, text.len()).as_ref());
-        expected.extend_from_slice(text.as_bytes());
+    for batch in texts.chunks(40) {
+        let each: Vec<_> = batch.iter().map(|text| dispatch(text)).collect();
+        let batch = Dispatches::own(7, &each);
+        assert_eq!(transport.dispatch(&batch), Sent::Accepted);
+        for payload in batch.payloads() {
+            expected.extend(frame(std::str::from_utf8(&payload).unwrap()));
+        }
     }
     let mut got = vec![0; expected.len()];
     theirs.read_exact(&mut got).await.unwrap();
@@ -131,7 +147,7 @@ async fn a_narrow_pipe_gets_the_same_bytes() {
 
 #[tokio::test]
 async fn a_reader_that_stops_is_held_back_and_goes_on_where_it_was() {
-    let (sink, _read, mut client) = tcp().await;
+    let (sink, mut client) = tcp().await;
     let writer = writer(sink, Mode::None);
     let transport = writer.begin_session();
     let told = Arc::new(AtomicUsize::new(0));
@@ -142,7 +158,7 @@ async fn a_reader_that_stops_is_held_back_and_goes_on_where_it_was() {
     let text = "z".repeat(10_000);
     let mut sent = 0;
     while transport.has_room() {
-        assert_eq!(transport.dispatch(&[payload(&text)]), Sent::Accepted);
+        assert_eq!(send(&transport, &text), Sent::Accepted);
         sent += 1;
     }
     assert!(writer.state.lock().queued_bytes < QUEUE_ROOM_BYTES + 20_000);
@@ -150,12 +166,10 @@ async fn a_reader_that_stops_is_held_back_and_goes_on_where_it_was() {
     assert_eq!(told.load(Ordering::SeqCst), 0);
 
     let flushing = keep_flushing(&writer);
-    let mut got = vec![0; sent * (text.len() + 4)];
+    let expected = frame(&payload(&text));
+    let mut got = vec![0; sent * expected.len()];
     client.read_exact(&mut got).await.unwrap();
-    for frame in got.chunks(text.len() + 4) {
-        assert_eq!(frame[..4], [0x81, 126, 0x27, 0x10]);
-        assert!(frame[4..].iter().all(|byte| *byte == b'z'));
-    }
+    assert!(got.chunks(expected.len()).all(|frame| frame == expected));
     let deadline = Instant::now() + std::time::Duration::from_secs(5);
     while !writer.is_flushed() || writer.stalled_since().is_some() {
         assert!(Instant::now() < deadline);
@@ -168,13 +182,13 @@ async fn a_reader_that_stops_is_held_back_and_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn who_never_reads_is_cut_at_the_limit_and_costs_nothing_more() {
-    let (sink, _read, client) = tcp().await;
+    let (sink, client) = tcp().await;
     let writer = writer(sink, Mode::None);
     let transport = writer.begin_session();
     let text = "z".repeat(4_000);
     let mut most = 0;
     let last = loop {
-        match transport.dispatch(&[payload(&text)]) {
+        match send(&transport, &text) {
             Sent::Accepted => most = most.max(writer.state.lock().queued_bytes),
             other => break other,
         }
@@ -183,7 +197,7 @@ async fn who_never_reads_is_cut_at_the_limit_and_costs_nothing_more() {
     assert!((QUEUE_BYTES_MAX..QUEUE_BYTES_MAX + 8_000).contains(&most));
     assert_eq!(writer.ended(), Some(Ended::Overrun));
     assert_eq!(writer.state.lock().queue.capacity(), 0);
-    assert_eq!(transport.dispatch(&[payload(&text)]), Sent::Closed);
+    assert_eq!(send(&transport, &text), Sent::Closed);
     drop(client);
 }
 
@@ -193,7 +207,7 @@ async fn small_frames_have_a_limit_too() {
     let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
     let transport = writer.begin_session();
     let mut frames = 0;
-    while transport.dispatch(&[payload("abcdefgh")]) == Sent::Accepted {
+    while send(&transport, "abcdefgh") == Sent::Accepted {
         frames += 1;
     }
     assert_eq!(frames, QUEUE_PIECES_MAX / 2);
@@ -206,10 +220,11 @@ async fn a_dispatch_above_the_limit_is_taken_whole() {
     let flushing = keep_flushing(&writer);
     let transport = writer.begin_session();
     let text = "g".repeat(3 * QUEUE_BYTES_MAX);
-    assert_eq!(transport.dispatch(&[payload(&text)]), Sent::Accepted);
-    let mut got = vec![0; text.len() + 10];
+    assert_eq!(send(&transport, &text), Sent::Accepted);
+    let expected = frame(&payload(&text));
+    let mut got = vec![0; expected.len()];
     theirs.read_exact(&mut got).await.unwrap();
-    assert!(got[10..].iter().all(|byte| *byte == b'g'));
+    assert!(got == expected);
     flushing.abort();
 }
 
@@ -219,12 +234,12 @@ async fn a_session_of_the_past_writes_nothing() {
     let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
     let old = writer.begin_session();
     let new = writer.begin_session();
-    assert_eq!(old.dispatch(&[payload("old")]), Sent::Closed);
+    assert_eq!(send(&old, "old"), Sent::Closed);
     old.close(Close::Revoked);
     assert_eq!(writer.ended(), None);
-    assert_eq!(new.dispatch(&[payload("new")]), Sent::Accepted);
+    assert_eq!(send(&new, "new"), Sent::Accepted);
     new.close(Close::InvalidSession { resumable: false });
-    assert_eq!(new.dispatch(&[payload("more")]), Sent::Closed);
+    assert_eq!(send(&new, "more"), Sent::Closed);
     assert_eq!(
         writer.ended(),
         Some(Ended::Session(Close::InvalidSession { resumable: false }))
@@ -233,9 +248,10 @@ async fn a_session_of_the_past_writes_nothing() {
     assert_eq!(writer.ended(), None);
     writer.send(Bytes::from_static(b"op 9"));
     let flushing = keep_flushing(&writer);
-    let mut got = [0; 11];
+    let expected = [frame(&payload("new")), frame("op 9")].concat();
+    let mut got = vec![0; expected.len()];
     theirs.read_exact(&mut got).await.unwrap();
-    assert_eq!(&got, b"\x81\x03new\x81\x04op 9");
+    assert_eq!(got, expected);
     flushing.abort();
 }
 
@@ -245,7 +261,7 @@ async fn nothing_follows_a_close_frame() {
     let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
     let transport = writer.begin_session();
     writer.close(4009, "late");
-    assert_eq!(transport.dispatch(&[payload("no")]), Sent::Closed);
+    assert_eq!(send(&transport, "no"), Sent::Closed);
     writer.send(Bytes::from_static(b"no"));
     writer.send_frames(&[0x8a, 0]);
     writer.close(4000, "no");
@@ -267,7 +283,7 @@ async fn a_close_reply_is_the_last_frame_too() {
     let writer = writer(Sink::Any(Box::new(ours)), Mode::None);
     let transport = writer.begin_session();
     writer.send_frames(&[0x88, 2, 3, 232]);
-    assert_eq!(transport.dispatch(&[payload("no")]), Sent::Closed);
+    assert_eq!(send(&transport, "no"), Sent::Closed);
 }
 
 #[tokio::test]
@@ -277,12 +293,13 @@ async fn compressed_messages_are_binary_and_in_order() {
     let flushing = keep_flushing(&writer);
     let transport = writer.begin_session();
     writer.send(Bytes::from_static(b"hello"));
-    assert_eq!(
-        transport.dispatch(&[payload("first one"), payload("second one")]),
-        Sent::Accepted
-    );
+    let each = [dispatch("first one"), dispatch("second one")];
+    let both = Dispatches::own(1, &each);
+    assert_eq!(transport.dispatch(&both), Sent::Accepted);
     let mut stream = flate2::Decompress::new(true);
-    for expected in ["hello", "first one", "second one"] {
+    let payloads = both.payloads().map(|it| String::from_utf8(it).unwrap());
+    let payloads: Vec<_> = payloads.collect();
+    for expected in ["hello", &payloads[0], &payloads[1]] {
         let mut head = [0; 2];
         theirs.read_exact(&mut head).await.unwrap();
         assert_eq!(head[0], 0x82);
@@ -298,21 +315,8 @@ async fn compressed_messages_are_binary_and_in_order() {
 }
 
 #[test]
-fn a_write_may_stop_anywhere() {
-    let batch = [
-        payload("first one"),
-        payload("abc"),
-        payload("the third one"),
-    ];
-    let mut whole = Vec::new();
-    for (json, body) in &batch {
-        whole.extend_from_slice(frame_head(json, body).as_ref());
-        whole.extend_from_slice(json);
-        whole.extend_from_slice(body);
-    }
-    for written in 0..=whole.len() {
-        let mut rest = Vec::new();
-        left_over(&batch, written, |piece| rest.extend_from_slice(&piece));
-        assert_eq!(rest, whole[written..], "after {written}");
-    }
+fn a_delivery_touches_the_first_128_bytes() {
+    let state = std::mem::offset_of!(SocketWriter, state);
+    let behind = state + size_of::<Mutex<()>>() + std::mem::offset_of!(State, stalled_since);
+    assert!(behind <= 128, "{behind}");
 }

@@ -19,7 +19,7 @@ struct Null;
 impl crate::session::transport::Transport for Null {
     fn dispatch(
         &self,
-        _payloads: &[(crate::session::transport::Head, &bytes::Bytes)],
+        _dispatches: &crate::session::dispatch::Dispatches<'_>,
     ) -> crate::session::transport::Sent {
         crate::session::transport::Sent::Accepted
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::{
-    Kept, Notice, Outbox, PRESENCE_WAITING_MAX, Portion, REPLAY_STEP, ResumeError,
+    Dispatch, Notice, Outbox, PRESENCE_WAITING_MAX, Portion, REPLAY_STEP, ResumeError,
     TYPING_WAITING_MAX,
 };
 use crate::session::recorder::Recorder;
@@ -294,7 +294,10 @@ fn behind_much_else_typing_and_presence_are_not_taken_on() {
     fixture.append(1);
     fixture.append(TYPING_WAITING_MAX as u64 - 1);
     let portion = |events: &[Arc<Encoded>]| Portion {
-        events: events.iter().map(|it| Kept::new(it, &it.body)).collect(),
+        events: events
+            .iter()
+            .map(|it| Dispatch::new(it, &it.body))
+            .collect(),
         cheap: true,
         ..Portion::default()
     };
@@ -549,4 +552,12 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_delivery_touches_the_first_128_bytes() {
+    use super::{Inner, Mutex as Lock, Replay};
+    let replay = std::mem::offset_of!(Inner, replay) + Replay::TOUCHED;
+    let behind = std::mem::offset_of!(Outbox, inner) + align_of::<Lock<Inner>>() + replay;
+    assert!(behind <= 128, "{behind}");
 }

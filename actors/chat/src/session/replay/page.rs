@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use super::Kept;
+use super::Dispatch;
 
 /// Events of one page.
 pub(crate) const PAGE_EVENTS: usize = 128;
@@ -27,7 +27,7 @@ pub(crate) struct Page {
 
 #[derive(Debug)]
 struct Slot {
-    kept: Kept,
+    kept: Dispatch,
     /// Bytes of the page's bodies up to and including this one.
     through: u64,
 }
@@ -39,7 +39,7 @@ impl Page {
         })
     }
 
-    pub(super) fn kept(&self, index: usize) -> Option<&Kept> {
+    pub(super) fn kept(&self, index: usize) -> Option<&Dispatch> {
         self.slots.get(index)?.get().map(|slot| &slot.kept)
     }
 
@@ -90,7 +90,7 @@ impl Run {
         events.sum::<usize>() + self.page.slots.len() * size_of::<OnceLock<Slot>>()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Kept> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Dispatch> {
         self.range().filter_map(|index| self.page.kept(index))
     }
 
@@ -123,7 +123,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Writes events; the runs that have them, in order.
-    pub(crate) fn write(&mut self, events: &[Kept]) -> SmallVec<[Run; 1]> {
+    pub(crate) fn write(&mut self, events: &[Dispatch]) -> SmallVec<[Run; 1]> {
         let mut runs: SmallVec<[Run; 1]> = SmallVec::new();
         for kept in events {
             if self.written == PAGE_EVENTS {

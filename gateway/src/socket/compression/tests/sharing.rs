@@ -140,10 +140,15 @@ fn what_is_for_one_session_is_not_kept() {
     }
 }
 
-fn written_head(name: &str) -> chat::session::transport::Head {
-    let mut head = chat::session::transport::Head::new();
-    model::event::write_head(&mut head, name, 42);
-    head
+fn written_head(name: &str) -> Vec<u8> {
+    let head = model::event::Head {
+        name,
+        number: 42,
+        lead: &[],
+    };
+    let mut out = Vec::new();
+    head.append_to(&mut out);
+    out
 }
 
 #[test]
