@@ -17,6 +17,7 @@ use crate::emoji::ReactionEmoji;
 use crate::id::{ChannelId, GuildId, MessageId, UserId};
 use crate::intents::Intents;
 use crate::time::Timestamp;
+use crate::user_set::UserSet;
 
 /// Who of a guild's sessions an event is for, before intents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,28 @@ pub enum Passive {
     #[default]
     All,
     /// Those of these users only; empty = none.
-    Users(Arc<[UserId]>),
+    Users(Named),
+}
+
+/// Users an event names: one by one, and by what they have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    users: SmallVec<[UserId; 2]>,
+    /// As they were when the event was made.
+    sets: Box<[UserSet]>,
+}
+
+impl Named {
+    /// Whether a user is among them.
+    pub fn contains(&self, user: &UserId) -> bool {
+        self.users.contains(user) || self.sets.iter().any(|set| set.contains(user))
+    }
+
+    /// All of them; some perhaps more than once.
+    pub fn iter(&self) -> impl Iterator<Item = &UserId> {
+        let sets = self.sets.iter().flat_map(UserSet::iter);
+        self.users.iter().chain(sets)
+    }
 }
 
 /// Where a channel is by now: what passive sessions are told of it now and then, in one event for
@@ -191,8 +213,21 @@ impl Encoded {
 
     /// Sends it to no passive sessions but those of `users`.
     #[must_use]
-    pub fn passive_for(mut self, users: impl IntoIterator<Item = UserId>) -> Self {
-        self.passive = Passive::Users(users.into_iter().collect());
+    pub fn passive_for(self, users: impl IntoIterator<Item = UserId>) -> Self {
+        self.passive_for_sets(users, [])
+    }
+
+    /// Sends it to no passive sessions but those of `users` and of the users in `sets`.
+    #[must_use]
+    pub fn passive_for_sets(
+        mut self,
+        users: impl IntoIterator<Item = UserId>,
+        sets: impl IntoIterator<Item = UserSet>,
+    ) -> Self {
+        self.passive = Passive::Users(Named {
+            users: users.into_iter().collect(),
+            sets: sets.into_iter().collect(),
+        });
         self
     }
 
@@ -400,6 +435,14 @@ mod tests {
         assert!(event.reaches_passive(other), "unless it says otherwise");
         let event = event.passive_for([named]);
         assert!(event.reaches_passive(named) && !event.reaches_passive(other));
+        let set = [Id::new(3), Id::new(4)].into_iter().collect();
+        let event = event.passive_for_sets([named], [set]);
+        assert!(event.reaches_passive(named) && event.reaches_passive(Id::new(4)));
+        assert!(!event.reaches_passive(other));
+        let Passive::Users(users) = &event.passive else {
+            panic!("it names users");
+        };
+        assert!(users.iter().copied().eq([1, 3, 4].map(Id::new)));
         assert!(!event.passive_for([]).reaches_passive(named));
     }
 

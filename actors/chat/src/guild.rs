@@ -449,7 +449,7 @@ impl GuildServer {
         if self.ready().is_none() {
             return reply.send(Err(self.refusal()));
         }
-        let Phase::Running(state) = &self.phase else {
+        let Phase::Running(state) = &mut self.phase else {
             return reply.send(Err(self.refusal()));
         };
         let user = subscriber.user;
@@ -464,6 +464,9 @@ impl GuildServer {
         };
         // Decided once: a session does not become passive because the guild grows.
         subscriber.passive &= state.member_count() > passive_members_min;
+        if subscriber.passive {
+            state.listens(user);
+        }
         // A passive session is told of no changes of other members and presences, so a list of them
         // would be wrong from the start. It would also be another one for each who logs in: its
         // client asks for the parts of the member list it shows (op 14, op 37).

@@ -11,6 +11,7 @@
 mod authority;
 mod channels;
 mod events;
+mod holders;
 mod members;
 mod membership;
 mod messages;
@@ -40,6 +41,7 @@ use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
 use storage::store::{GuildSnapshot, Write};
 
 pub(crate) use events::{message_update, presence_of};
+pub use holders::HOLDERS_PRUNE_FROM;
 pub use nonces::NONCES_MAX;
 pub use recent::RECENT_MAX;
 pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
@@ -47,6 +49,7 @@ pub use snapshot::shared::{SHARED_CREATES_MAX, SharedCreates};
 pub use snapshot::{MEMBERS_LISTED_MAX, SnapshotWants};
 
 use authority::{Asker, check};
+use holders::Holders;
 use membership::Members;
 use nonces::NonceWindow;
 use recent::Recent;
@@ -155,6 +158,8 @@ pub struct GuildState {
     members: Members,
     /// Whose sessions must be told what they see; not part of what the guild decides.
     listeners: Listeners,
+    /// Which of them have each role; follows from `listeners` and `members`.
+    holders: Holders,
     /// Members who are there; at most one per member.
     presences: HashMap<UserId, Shown>,
     nonces: NonceWindow,
@@ -173,6 +178,7 @@ impl PartialEq for GuildState {
             channels,
             members,
             listeners: _,
+            holders: _,
             presences,
             nonces,
             slow_mode,
@@ -212,6 +218,7 @@ impl GuildState {
                 .collect(),
             members: Members::own(members.map(|(record, user)| Row { record, user })),
             listeners: Listeners::default(),
+            holders: Holders::default(),
             presences: HashMap::new(),
             nonces: NonceWindow::default(),
             slow_mode: SlowMode::default(),
@@ -233,6 +240,7 @@ impl GuildState {
     pub fn shared(mut self, table: MemberTable, listeners: Listeners) -> Self {
         self.members = Members::of_table(table);
         self.listeners = listeners;
+        self.count_holders();
         self
     }
 

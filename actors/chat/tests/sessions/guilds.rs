@@ -1,6 +1,6 @@
 //! Guilds that come and go while a session is there, and what it is told of their members.
 
-use chat::guild::command::{Actor, MembersRequest};
+use chat::guild::command::{Actor, MembersRequest, RolePatch};
 use chat::session::recorder::Recorder;
 use chat::{ChatConfig, accounts, guild};
 use model::application::flags;
@@ -124,6 +124,53 @@ async fn a_person_is_told_of_itself_alone_when_a_large_guild_arrives() {
     // Bots are never passive, and asked for presences.
     let (_again, bot) = enter(&world.chat, login_of(&world.member), 1).await;
     assert_eq!(listed(&bot, "members").len(), 3);
+}
+
+/// As in a large guild: a person's session is passive until its client shows something of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_a_mentioned_role_is_told_of_the_message_though_passive() {
+    let config = ChatConfig {
+        passive_members_min: 1,
+        ..ChatConfig::default()
+    };
+    let world = World::new(config).await;
+    let (chat, guild) = (&world.chat, world.guild);
+    let role = guild::create_role(chat, Actor::System, guild, RolePatch::default()).await;
+    let role = role.unwrap().id;
+    let mut people = Vec::new();
+    for name in ["ann", "bob"] {
+        let person = accounts::create_user(chat, name).await.unwrap();
+        guild::add_member(chat, Actor::System, guild, person.user.id)
+            .await
+            .unwrap();
+        let (attached, recorder) = enter(chat, login_of(&person), 1).await;
+        people.push((person.user.id, attached, recorder));
+    }
+    let [(ann, _, first), (bob, _, second)] = &people[..] else {
+        panic!("there are two");
+    };
+    guild::add_member_role(chat, Actor::System, guild, *ann, role)
+        .await
+        .unwrap();
+    let mention = |text: &str| format!("{text} <@&{role}>");
+    world.post("of no concern").await;
+    world.post(&mention("one")).await;
+    eventually!(texts(first) == [mention("one")]);
+    // Its successor is told by nobody who listens, and finds it out.
+    world.kill(&format!("guild {guild}")).await;
+    world.post(&mention("two")).await;
+    eventually!(texts(first) == [mention("one"), mention("two")]);
+    guild::remove_member_role(chat, Actor::System, guild, *ann, role)
+        .await
+        .unwrap();
+    guild::add_member_role(chat, Actor::System, guild, *bob, role)
+        .await
+        .unwrap();
+    world.post(&mention("three")).await;
+    let end = format!("the end <@{ann}>");
+    world.post(&end).await;
+    eventually!(texts(first) == [mention("one"), mention("two"), end.clone()]);
+    eventually!(texts(second) == [mention("three")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
