@@ -52,24 +52,47 @@ pub enum Passive {
     Users(Named),
 }
 
-/// Users an event names: one by one, and by what they have in common.
+/// Users an event names: one by one, and by what they have in common. Most events name nobody, and
+/// are kept for long: that costs them a pointer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct Named(Option<Box<Names>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Names {
     users: SmallVec<[UserId; 2]>,
     /// As they were when the event was made.
-    sets: Box<[UserSet]>,
+    sets: SmallVec<[UserSet; 1]>,
 }
 
 impl Named {
+    fn new(
+        users: impl IntoIterator<Item = UserId>,
+        sets: impl IntoIterator<Item = UserSet>,
+    ) -> Self {
+        let names = Names {
+            users: users.into_iter().collect(),
+            sets: sets.into_iter().collect(),
+        };
+        let any = !names.users.is_empty() || !names.sets.is_empty();
+        Self(any.then(|| Box::new(names)))
+    }
+
     /// Whether a user is among them.
     pub fn contains(&self, user: &UserId) -> bool {
-        self.users.contains(user) || self.sets.iter().any(|set| set.contains(user))
+        self.0.as_ref().is_some_and(|names| {
+            names.users.contains(user) || names.sets.iter().any(|set| set.contains(user))
+        })
     }
 
     /// All of them; some perhaps more than once.
     pub fn iter(&self) -> impl Iterator<Item = &UserId> {
-        let sets = self.sets.iter().flat_map(UserSet::iter);
-        self.users.iter().chain(sets)
+        let names = self.0.iter();
+        names.flat_map(|names| {
+            names
+                .users
+                .iter()
+                .chain(names.sets.iter().flat_map(UserSet::iter))
+        })
     }
 }
 
@@ -224,10 +247,7 @@ impl Encoded {
         users: impl IntoIterator<Item = UserId>,
         sets: impl IntoIterator<Item = UserSet>,
     ) -> Self {
-        self.passive = Passive::Users(Named {
-            users: users.into_iter().collect(),
-            sets: sets.into_iter().collect(),
-        });
+        self.passive = Passive::Users(Named::new(users, sets));
         self
     }
 

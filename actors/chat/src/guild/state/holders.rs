@@ -113,7 +113,7 @@ impl GuildState {
     /// Counts all who listen by now.
     pub(super) fn count_holders(&mut self) {
         self.holders = Holders::default();
-        for user in self.listeners.users() {
+        for user in self.listening() {
             self.listens(user);
         }
     }

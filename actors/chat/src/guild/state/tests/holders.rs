@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::*;
-use crate::guild::command::{Actor, Command, MemberPatch, RolePatch};
+use crate::guild::command::{Actor, Command, MemberPatch};
 use crate::guild::state::{GuildState, HOLDERS_PRUNE_FROM};
 use crate::relay::Coming;
 
@@ -80,7 +80,7 @@ fn run(steps: &[Step]) {
             }
             4 | 5 => Command::AddMember(Box::new(User::new(user, "user", false))),
             6 => Command::Kick(user),
-            7 => Command::CreateRole(Box::new(RolePatch::default())),
+            7 => Command::CreateRole(Box::default()),
             8 if role != EVERYONE => {
                 gone.push(role);
                 Command::DeleteRole(role)
