@@ -15,7 +15,7 @@ use crate::guild::{ATTEMPTS_MAX, CALL_LIMIT, Message};
 /// Asks a guild, which is started if it does not run. Asked again when it certainly did not begin.
 ///
 /// # Errors
-/// As the rules of [`state`] say. [`Missing::Guild`]: there is no such guild.
+/// As the rules of [`crate::guild::state`] say. [`crate::error::Missing::Guild`]: there is no such guild.
 /// [`ChatError::Busy`], [`ChatError::Unavailable`], [`ChatError::NotApplied`], [`ChatError::TooLarge`],
 /// [`ChatError::Full`], [`ChatError::Broken`]: nothing was changed.
 /// [`ChatError::Unknown`]: it may have been.

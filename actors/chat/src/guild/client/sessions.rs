@@ -18,7 +18,7 @@ use crate::session::outbox::Outbox;
 /// may see. Answers the relay to monitor: when that dies the subscription is gone.
 ///
 /// # Errors
-/// [`Missing::Guild`] when the user is no member; otherwise as `execute`.
+/// [`crate::error::Missing::Guild`] when the user is no member; otherwise as `execute`.
 pub async fn subscribe(
     chat: &Chat,
     guild: GuildId,
