@@ -17,6 +17,7 @@ use crate::emoji::ReactionEmoji;
 use crate::id::{ChannelId, GuildId, MessageId, UserId};
 use crate::intents::Intents;
 use crate::time::Timestamp;
+use crate::user_set::UserSet;
 
 /// Who of a guild's sessions an event is for, before intents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,58 @@ pub enum Passive {
     #[default]
     All,
     /// Those of these users only; empty = none.
-    Users(Arc<[UserId]>),
+    Users(Named),
+}
+
+/// Users an event names: one by one, and by what they have in common. Most events name nobody, and
+/// are kept for long: that costs them a pointer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named(Option<Box<Names>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Names {
+    users: SmallVec<[UserId; 2]>,
+    /// As they were when the event was made.
+    sets: SmallVec<[UserSet; 1]>,
+}
+
+impl Named {
+    fn new(
+        users: impl IntoIterator<Item = UserId>,
+        sets: impl IntoIterator<Item = UserSet>,
+    ) -> Self {
+        let names = Names {
+            users: users.into_iter().collect(),
+            sets: sets.into_iter().collect(),
+        };
+        let any = !names.users.is_empty() || !names.sets.is_empty();
+        Self(any.then(|| Box::new(names)))
+    }
+
+    /// Whether a user is among them.
+    pub fn contains(&self, user: &UserId) -> bool {
+        self.0.as_ref().is_some_and(|names| {
+            names.users.contains(user) || names.sets.iter().any(|set| set.contains(user))
+        })
+    }
+
+    /// How many they are at most: some may be named more than once.
+    pub fn most(&self) -> usize {
+        self.0.as_ref().map_or(0, |names| {
+            names.users.len() + names.sets.iter().map(UserSet::len).sum::<usize>()
+        })
+    }
+
+    /// All of them; some perhaps more than once.
+    pub fn iter(&self) -> impl Iterator<Item = &UserId> {
+        let names = self.0.iter();
+        names.flat_map(|names| {
+            names
+                .users
+                .iter()
+                .chain(names.sets.iter().flat_map(UserSet::iter))
+        })
+    }
 }
 
 /// Where a channel is by now: what passive sessions are told of it now and then, in one event for
@@ -191,8 +243,18 @@ impl Encoded {
 
     /// Sends it to no passive sessions but those of `users`.
     #[must_use]
-    pub fn passive_for(mut self, users: impl IntoIterator<Item = UserId>) -> Self {
-        self.passive = Passive::Users(users.into_iter().collect());
+    pub fn passive_for(self, users: impl IntoIterator<Item = UserId>) -> Self {
+        self.passive_for_sets(users, [])
+    }
+
+    /// Sends it to no passive sessions but those of `users` and of the users in `sets`.
+    #[must_use]
+    pub fn passive_for_sets(
+        mut self,
+        users: impl IntoIterator<Item = UserId>,
+        sets: impl IntoIterator<Item = UserSet>,
+    ) -> Self {
+        self.passive = Passive::Users(Named::new(users, sets));
         self
     }
 
@@ -442,6 +504,14 @@ mod tests {
         assert!(event.reaches_passive(other), "unless it says otherwise");
         let event = event.passive_for([named]);
         assert!(event.reaches_passive(named) && !event.reaches_passive(other));
+        let set = [Id::new(3), Id::new(4)].into_iter().collect();
+        let event = event.passive_for_sets([named], [set]);
+        assert!(event.reaches_passive(named) && event.reaches_passive(Id::new(4)));
+        assert!(!event.reaches_passive(other));
+        let Passive::Users(users) = &event.passive else {
+            panic!("it names users");
+        };
+        assert!(users.iter().copied().eq([1, 3, 4].map(Id::new)));
         assert!(!event.passive_for([]).reaches_passive(named));
     }
 

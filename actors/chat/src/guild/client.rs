@@ -5,7 +5,6 @@ use model::permissions::Permissions;
 use model::{ChannelId, GuildId};
 
 use super::command::{Actor, Answer, Command};
-use super::execute;
 use crate::chat::Chat;
 use crate::error::{ChatError, Result};
 
@@ -18,6 +17,12 @@ macro_rules! expect {
         }
     };
 }
+
+mod ask;
+pub(crate) use ask::execute;
+
+mod sessions;
+pub use sessions::*;
 
 mod settings;
 pub use settings::*;

@@ -11,136 +11,56 @@
 mod authority;
 mod channels;
 mod events;
+mod holders;
 mod members;
 mod membership;
 mod messages;
 mod nonces;
 mod overwrites;
 mod pins;
+mod presences;
 mod reactions;
+mod reads;
 mod recent;
 mod roles;
 mod settings;
 mod slow_mode;
 mod snapshot;
+mod turn;
 mod visibility;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::channel::Channel;
-use model::event::Encoded;
-use model::guild::{Guild, GuildView};
-use model::member::{Member, PartialMember};
+use model::guild::Guild;
 use model::message::Message;
-use model::permissions::Permissions;
-use model::presence::{ClientStatus, Presence, Status};
 use model::role::Role;
 use model::{ChannelId, GuildId, MessageId, RoleId, UserId};
-use storage::store::{GuildSnapshot, Write};
+use storage::store::GuildSnapshot;
 
 pub(crate) use events::{message_update, presence_of};
+pub use holders::HOLDERS_PRUNE_FROM;
 pub use nonces::NONCES_MAX;
+pub(crate) use presences::shown;
 pub use recent::RECENT_MAX;
 pub use slow_mode::SLOW_MODE_ENTRIES_MAX;
 pub use snapshot::shared::{SHARED_CREATES_MAX, SharedCreates};
 pub use snapshot::{MEMBERS_LISTED_MAX, SnapshotWants};
+pub use turn::{Effect, Turn};
 
 use authority::{Asker, check};
+use holders::Holders;
 use membership::Members;
 use nonces::NonceWindow;
+use presences::Shown;
 use recent::Recent;
 use slow_mode::SlowMode;
 
 use crate::error::{ChatError, Missing, Result};
 use crate::guild::command::{Actor, Answer, Command};
-use crate::guild::list::shape::Shape;
-use crate::guild::members::{Change, MemberTable, Readable, Row};
-use crate::ids::Ids;
-use crate::relay::{Listeners, View};
-
-/// What a command does besides its answer, in order. The lane carries it out when the writes are
-/// durable.
-#[derive(Debug)]
-pub enum Effect {
-    /// A row to write; all writes of a command are one batch.
-    Write(Write),
-    /// A member for the member table, when the batch is durable.
-    Member(Change),
-    /// The presence of a member changed; for those who watch member lists.
-    Seen(UserId),
-    /// An event for those who may see it.
-    Publish(Encoded),
-    /// MESSAGE_UPDATE with the message as it stands after the batch, read back from the store.
-    PublishUpdate {
-        /// Where.
-        channel: ChannelId,
-        /// Which.
-        message: MessageId,
-        /// The author's membership, for the event.
-        member: Option<Box<PartialMember>>,
-        /// Whether the message is also the answer to the command.
-        answers: bool,
-    },
-    /// The answer is this message as it stands, read back from the store.
-    Show(ChannelId, MessageId),
-    /// From here on these users see these channels.
-    Views(Vec<(UserId, Arc<View>)>),
-    /// From here on the user's sessions get nothing of the guild.
-    Remove(UserId),
-    /// The guild is gone; so are the messages of these channels, to be purged.
-    Clear(Vec<ChannelId>),
-}
-
-/// The circumstances of one command, and what comes of it.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    /// Unix milliseconds.
-    pub now_ms: u64,
-    /// Where new ids come from.
-    pub ids: &'a Ids,
-    /// What is decided in this turn has this number; higher than those of all turns before it
-    /// that had effects.
-    pub number: u64,
-    /// What was decided up to this number is in the store.
-    pub settled: u64,
-    /// What is to be done, in order.
-    pub effects: Vec<Effect>,
-}
-
-impl<'a> Turn<'a> {
-    /// A turn at `now_ms` without effects yet.
-    pub fn new(now_ms: u64, ids: &'a Ids) -> Self {
-        Self {
-            now_ms,
-            ids,
-            number: 0,
-            settled: 0,
-            effects: Vec::new(),
-        }
-    }
-
-    /// The same with this number, when everything up to `settled` is in the store.
-    pub fn numbered(mut self, number: u64, settled: u64) -> Self {
-        (self.number, self.settled) = (number, settled);
-        self
-    }
-
-    fn write(&mut self, write: Write) {
-        self.effects.push(Effect::Write(write));
-    }
-
-    fn publish(&mut self, event: Encoded) {
-        self.effects.push(Effect::Publish(event));
-    }
-}
-
-/// A member's presence as others see it.
-#[derive(Debug, Clone, PartialEq)]
-struct Shown {
-    presence: Presence,
-    client_status: ClientStatus,
-}
+use crate::guild::members::{MemberTable, Row};
+use crate::relay::Listeners;
 
 /// Everything a guild knows but its messages. A copy of one whose members are in a table shares the
 /// table, and every copy the listeners; both are other processes' business.
@@ -155,6 +75,8 @@ pub struct GuildState {
     members: Members,
     /// Whose sessions must be told what they see; not part of what the guild decides.
     listeners: Listeners,
+    /// Which of them have each role; follows from `listeners` and `members`.
+    holders: Holders,
     /// Members who are there; at most one per member.
     presences: HashMap<UserId, Shown>,
     nonces: NonceWindow,
@@ -173,6 +95,7 @@ impl PartialEq for GuildState {
             channels,
             members,
             listeners: _,
+            holders: _,
             presences,
             nonces,
             slow_mode,
@@ -212,6 +135,7 @@ impl GuildState {
                 .collect(),
             members: Members::own(members.map(|(record, user)| Row { record, user })),
             listeners: Listeners::default(),
+            holders: Holders::default(),
             presences: HashMap::new(),
             nonces: NonceWindow::default(),
             slow_mode: SlowMode::default(),
@@ -233,6 +157,7 @@ impl GuildState {
     pub fn shared(mut self, table: MemberTable, listeners: Listeners) -> Self {
         self.members = Members::of_table(table);
         self.listeners = listeners;
+        self.count_holders();
         self
     }
 
@@ -420,118 +345,6 @@ impl GuildState {
             Command::SetPresence { .. } => Ok(Answer::Done),
         }
     }
-
-    // ── Reads ─────────────────────────────────────────────────────────────────────────────────
-
-    fn row(&self, user: UserId) -> Result<Arc<Row>> {
-        self.members
-            .get(&user)
-            .ok_or(ChatError::NotFound(Missing::Member))
-    }
-
-    fn role(&self, id: RoleId) -> Result<&Role> {
-        self.roles
-            .get(&id)
-            .ok_or(ChatError::NotFound(Missing::Role))
-    }
-
-    /// A member as it goes on the wire.
-    fn member(&self, row: &Row) -> Member {
-        row.member(|id| self.roles.contains_key(id))
-    }
-
-    fn partial(&self, user: UserId) -> Option<PartialMember> {
-        let row = self.members.get(&user)?;
-        let mut partial = row.record.partial();
-        partial.roles.retain(|id| self.roles.contains_key(id));
-        Some(partial)
-    }
-
-    /// What the member lists need to know.
-    pub(crate) fn shape(&self) -> Shape {
-        let channels = self.channels.values();
-        Shape {
-            guild: self.guild.id,
-            owner: self.guild.owner_id,
-            roles: self.roles.clone(),
-            channels: channels
-                .map(|channel| (channel.id, channel.permission_overwrites.clone()))
-                .collect(),
-        }
-    }
-
-    /// What a task needs that reads members by itself.
-    fn readable(&self) -> Readable {
-        Readable {
-            table: self.members.table().cloned(),
-            roles: Arc::new(self.roles.keys().copied().collect()),
-        }
-    }
-
-    fn roles_in_order(&self) -> Vec<Role> {
-        let mut roles: Vec<Role> = self.roles.values().cloned().collect();
-        roles.sort_unstable_by_key(Role::rank);
-        roles
-    }
-
-    fn channels_for(&self, asker: &Asker) -> Vec<Channel> {
-        let visible = self.channels.values().filter(|channel| {
-            self.permissions_in(asker, channel)
-                .contains(Permissions::VIEW_CHANNEL)
-        });
-        in_position_order(visible)
-    }
-
-    fn view(&self, with_counts: bool) -> GuildView {
-        GuildView {
-            guild: self.guild.clone(),
-            roles: self.roles_in_order(),
-            emojis: Vec::new(),
-            stickers: Vec::new(),
-            approximate_member_count: with_counts.then_some(self.members.len() as u64),
-            approximate_presence_count: with_counts.then_some(self.presences.len() as u64),
-        }
-    }
-
-    // ── Presence ──────────────────────────────────────────────────────────────────────────────
-
-    fn set_presence(
-        &mut self,
-        turn: &mut Turn<'_>,
-        user: UserId,
-        presence: Option<Presence>,
-        client_status: ClientStatus,
-    ) {
-        if !self.members.contains_key(&user) {
-            return;
-        }
-        let shown = presence.and_then(shown).map(|presence| Shown {
-            presence,
-            client_status,
-        });
-        if self.presences.get(&user) == shown.as_ref() {
-            return;
-        }
-        turn.publish(self.presence_update(user, shown.as_ref()));
-        turn.effects.push(Effect::Seen(user));
-        match shown {
-            Some(shown) => drop(self.presences.insert(user, shown)),
-            None => drop(self.presences.remove(&user)),
-        }
-    }
-}
-
-/// A presence as others see it; `None` = offline.
-pub(crate) fn shown(presence: Presence) -> Option<Presence> {
-    let status = presence.status.shown();
-    (status != Status::Offline).then_some(Presence { status, ..presence })
-}
-
-/// Channels as clients list them: by position, then by id.
-fn in_position_order<'c>(channels: impl Iterator<Item = &'c Channel>) -> Vec<Channel> {
-    let mut channels: Vec<Channel> = channels.cloned().collect();
-    channels.sort_unstable_by_key(|channel| (channel.position, channel.id));
-    channels
 }
 
 #[cfg(test)]

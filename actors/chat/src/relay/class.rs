@@ -158,8 +158,12 @@ impl Classes {
         views.into_iter()
     }
 
-    /// Decides what each class gets of a batch.
-    pub(super) fn prepare(&mut self, items: &[Item]) -> (Vec<Portion>, Apart) {
+    /// Decides what each class gets of a batch; `here` are the users of the relay.
+    pub(super) fn prepare<V>(
+        &mut self,
+        items: &[Item],
+        here: &HashMap<UserId, V>,
+    ) -> (Vec<Portion>, Apart) {
         let portions = self.all.iter_mut().map(|class| match class {
             Some(class) => class.portion(items),
             None => Portion::default(),
@@ -181,7 +185,15 @@ impl Classes {
             match &event.passive {
                 _ if !any_passive => {}
                 Passive::All => apart.passive.extend(named()),
-                Passive::Users(users) => apart.passive.extend(users.iter().copied()),
+                // Whoever has a role may be a million, of which a relay has a few.
+                Passive::Users(users) if users.most() > here.len() => {
+                    let users = here.keys().filter(|user| users.contains(user));
+                    apart.passive.extend(users);
+                }
+                Passive::Users(users) => {
+                    let users = users.iter().filter(|user| here.contains_key(user));
+                    apart.passive.extend(users);
+                }
             }
         }
         (portions, apart)

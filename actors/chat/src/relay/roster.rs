@@ -434,7 +434,7 @@ impl Roster {
     /// The batch is complete: what everyone is to be given. Until [`Roster::delivered`] it is what
     /// a successor begins with.
     pub(super) fn prepare(&mut self, items: Vec<Item>) -> Arc<Batch> {
-        let (portions, apart) = self.classes.prepare(&items);
+        let (portions, apart) = self.classes.prepare(&items, &self.by_user);
         let many = apart.passive.len() > self.passive / PASSIVE_APART_SHARE;
         let all_passive = self.passive > 0 && (many || self.classes.concerns_passive(&portions));
         let batch = Arc::new(Batch {

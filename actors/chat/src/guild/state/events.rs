@@ -95,18 +95,9 @@ impl GuildState {
             return event;
         }
         let named = message.mentions.iter().map(|user| user.id);
-        let mut users: Vec<UserId> = std::iter::once(message.author.id).chain(named).collect();
-        if !message.mention_roles.is_empty() {
-            // Nobody else has a session to be given it.
-            let listeners = self.listeners.users().into_iter();
-            users.extend(listeners.filter(|user| {
-                self.members.get(user).is_some_and(|row| {
-                    let mut roles = message.mention_roles.iter();
-                    roles.any(|role| row.record.roles.contains(role))
-                })
-            }));
-        }
-        event.passive_for(users)
+        let users = std::iter::once(message.author.id).chain(named);
+        let roles = message.mention_roles.iter();
+        event.passive_for_sets(users, roles.filter_map(|role| self.holders.of(*role)))
     }
 
     pub(super) fn message_delete(&self, channel: ChannelId, message: MessageId) -> Encoded {

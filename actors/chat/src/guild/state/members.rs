@@ -285,6 +285,9 @@ impl GuildState {
         turn.write(Write::PutMember(Box::new(row.record.clone())));
         let change = (row.record.user_id, Some(Arc::clone(&row)));
         turn.effects.push(Effect::Member(change));
+        let (user, before) = (row.record.user_id, self.members.get(&row.record.user_id));
+        let before = before.as_deref().map_or(&[][..], |row| &row.record.roles);
+        self.holders.changed(user, before, &row.record.roles);
         self.members.put(turn.number, row);
     }
 
@@ -294,6 +297,7 @@ impl GuildState {
             return;
         };
         self.members.remove(turn.number, user);
+        self.holders.changed(user, &row.record.roles, &[]);
         self.presences.remove(&user);
         turn.write(Write::DeleteMember(self.guild.id, user));
         turn.effects.push(Effect::Member((user, None)));

@@ -110,6 +110,7 @@ impl GuildState {
         let position = gone.position;
         let before = self.sight();
         self.roles.remove(&id);
+        self.holders.forget(id);
         turn.write(Write::DeleteRole(self.guild.id, id));
         for above in self
             .roles

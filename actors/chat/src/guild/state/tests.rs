@@ -6,6 +6,7 @@ mod changes;
 mod channels;
 mod creates;
 mod fixture;
+mod holders;
 mod members;
 mod messages;
 mod pins;

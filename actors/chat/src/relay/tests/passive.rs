@@ -120,6 +120,11 @@ async fn most_events_do_not_touch_passive_sessions_at_all() {
     assert_eq!(walked(message(7, 102, &[5, 6])), (1, 2), "the two, by name");
     let many: Vec<u64> = (1..=50).collect();
     assert_eq!(walked(message(7, 103, &many)), (100, 0));
+    let mut elsewhere: Vec<u64> = (1_001..=1_050).collect();
+    elsewhere.push(5);
+    assert_eq!(walked(message(7, 104, &elsewhere)), (1, 1), "one is here");
+    elsewhere.extend(2_001..=3_000);
+    assert_eq!(walked(message(7, 105, &elsewhere)), (1, 1), "of many too");
     assert_eq!(walked(publish(Audience::Guild, "for all")), (100, 0));
 }
 
