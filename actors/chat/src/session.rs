@@ -123,6 +123,7 @@ pub struct Resumed {
     outbox: Arc<Outbox>,
     intents: Intents,
     shard: Option<(u32, u32)>,
+    mobile: bool,
 }
 
 /// What a session process is sent, by this module and by relays.
@@ -228,6 +229,7 @@ struct Who {
     shard: Option<(u32, u32)>,
     large_threshold: u64,
     platform: Platform,
+    mobile: bool,
 }
 
 impl Who {
@@ -240,6 +242,7 @@ impl Who {
             shard: login.shard,
             large_threshold: login.large_threshold,
             platform: login.platform,
+            mobile: login.mobile,
         }
     }
 
@@ -435,6 +438,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             intents: self.who.intents,
             shard: self.who.shard,
+            mobile: self.who.mobile,
         })
     }
 

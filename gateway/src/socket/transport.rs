@@ -34,7 +34,7 @@ mod session;
 
 pub(crate) use session::SessionTransport;
 
-use super::compression::{Compressor, SharedBodies};
+use super::compression::{Compressor, Contexts, SharedBodies};
 use super::frame::{FrameHead, Kind};
 
 /// Most bytes that wait for a slow reader. A dispatch that finds so many waiting is refused with
@@ -159,7 +159,7 @@ impl SocketWriter {
     /// Sends one whole payload that is not a dispatch.
     pub(crate) fn send(&self, payload: Bytes) {
         let mut state = self.state.lock();
-        self.write(&mut state, &[(Head::new(), &payload)]);
+        self.write(&mut state, &[(Head::new(), &payload)], 1);
     }
 
     /// Sends whole frames made elsewhere: pongs and close replies.
@@ -218,6 +218,11 @@ impl SocketWriter {
         if !state.compressor.is_transport() {
             state.compressor = Compressor::Payload;
         }
+    }
+
+    /// Lets the stream have a compression context, if it is compressed.
+    pub(crate) fn allow_context(&self, contexts: &Arc<Contexts>) {
+        self.state.lock().compressor.allow_context(contexts);
     }
 
     /// Why the connection has to end, if so.
@@ -289,8 +294,8 @@ impl SocketWriter {
         self.state.lock()
     }
 
-    /// Makes frames of payloads and sends them.
-    fn write(&self, state: &mut State, payloads: &[(Head, &Bytes)]) -> Sent {
+    /// Makes frames of payloads, each given to so many sessions, and sends them.
+    fn write(&self, state: &mut State, payloads: &[(Head, &Bytes)], recipients: usize) -> Sent {
         if state.closed || state.ended.is_some() {
             return Sent::Closed;
         }
@@ -306,7 +311,7 @@ impl SocketWriter {
                     self.write_plain(state, batch);
                 }
             }
-            _ => self.write_compressed(state, payloads),
+            _ => self.write_compressed(state, payloads, recipients),
         }
         match state.ended {
             None => Sent::Accepted,
@@ -357,10 +362,12 @@ impl SocketWriter {
     }
 
     /// Binary frames of compressed messages, and text frames of those that stay text.
-    fn write_compressed(&self, state: &mut State, payloads: &[(Head, &Bytes)]) {
+    fn write_compressed(&self, state: &mut State, payloads: &[(Head, &Bytes)], recipients: usize) {
         GATHERED.with_borrow_mut(|frames| {
             frames.clear();
-            MESSAGE.with_borrow_mut(|message| self.compress(state, payloads, frames, message));
+            MESSAGE.with_borrow_mut(|message| {
+                self.compress(state, payloads, recipients, frames, message);
+            });
             self.write_bytes(state, frames);
             // A large replay is rare; it is not kept room for.
             frames.shrink_to(GATHERED_BYTES_MAX);
@@ -371,14 +378,16 @@ impl SocketWriter {
         &self,
         state: &mut State,
         payloads: &[(Head, &Bytes)],
+        recipients: usize,
         frames: &mut Vec<u8>,
         message: &mut Vec<u8>,
     ) {
         for (head, body) in payloads {
             message.clear();
+            let bodies = &self.shared.bodies;
             match state
                 .compressor
-                .compress(head, body, &self.shared.bodies, message)
+                .compress(head, body, recipients, bodies, message)
             {
                 Ok(true) => {
                     self.shared
@@ -460,6 +469,7 @@ impl SocketWriter {
             state.queued_bytes = 0;
             state.stalled_since = None;
             state.room = None;
+            state.compressor.release();
         }
         self.waker.wake();
     }

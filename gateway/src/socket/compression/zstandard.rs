@@ -1,4 +1,5 @@
-//! Zstandard (RFC 8878): blocks that can be spliced into any stream.
+//! Zstandard (RFC 8878): blocks that can be spliced into any stream. For those that refer to earlier
+//! messages of one stream: [`Context`].
 //!
 //! ```text
 //! stream   [frame header] then per message  [raw block: head] [RESET] [blocks of the body's frame]
@@ -17,6 +18,10 @@ use std::io;
 
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
+
+mod context;
+
+pub(crate) use context::Context;
 
 /// Log of the window a stream declares. Everything a body's blocks refer to is within the body's own
 /// frame, and its encoder is held to the same window. A block is not longer than the window.

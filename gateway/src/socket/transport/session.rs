@@ -25,7 +25,8 @@ impl SessionTransport {
 impl Transport for SessionTransport {
     fn dispatch(&self, payloads: &[(Head, &Bytes)]) -> Sent {
         match self.state() {
-            Some(mut state) => self.writer.write(&mut state, payloads),
+            // Until the port says to how many: many.
+            Some(mut state) => self.writer.write(&mut state, payloads, usize::MAX),
             None => Sent::Closed,
         }
     }
