@@ -190,6 +190,7 @@ impl Compressor {
                 }
                 deflate::stored(head, out);
                 append_body(Form::Deflate, head, body, shared, out);
+                context.passed_over(head, 0, body);
                 Ok(true)
             }
             Self::ZstdStream { begun, context } => {
@@ -201,9 +202,12 @@ impl Compressor {
                 }
                 if body.len() < zstandard::COMPRESS_MIN {
                     zstandard::raw(&[head, body].concat(), out);
+                    context.passed_over(head, 0, body);
                 } else {
                     zstandard::raw(head, out);
+                    let blocks = out.len();
                     append_body(Form::Zstd, head, body, shared, out);
+                    context.passed_over(head, zstandard::spaces_of(&out[blocks..]), body);
                 }
                 Ok(true)
             }

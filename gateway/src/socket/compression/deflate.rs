@@ -65,8 +65,23 @@ impl Encoder for Context {
         Ok(Self(Compress::new(Compression::new(LEVEL), false)))
     }
 
-    fn begin(&mut self, head: &[u8], body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    const BEGIN_SPACES: usize = 0;
+
+    /// The encoder compresses the tail as well, for nothing but its history: `miniz_oxide` takes no
+    /// dictionary. Blocks refer to no tables of those before, so these need not be sent.
+    fn begin(
+        &mut self,
+        tail: &[u8],
+        head: &[u8],
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
         self.0.reset();
+        if !tail.is_empty() {
+            let end = out.len();
+            run(&mut self.0, tail, FlushCompress::Sync, out)?;
+            out.truncate(end);
+        }
         self.go_on(head, body, out)
     }
 

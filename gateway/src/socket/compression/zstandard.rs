@@ -63,7 +63,6 @@ const RESET: [u8; 12] = [
 ];
 
 /// What [`RESET`] writes.
-#[cfg(test)]
 pub(super) const RESET_SPACES: usize = 33;
 
 thread_local! {
@@ -104,6 +103,14 @@ pub(super) fn body(bytes: &[u8]) -> Vec<u8> {
             raw(bytes, &mut out);
             out
         })
+}
+
+/// Spaces that the blocks of a [`body`] write before it.
+pub(super) fn spaces_of(blocks: &[u8]) -> usize {
+    match blocks.starts_with(&RESET) {
+        true => RESET_SPACES,
+        false => 0,
+    }
 }
 
 /// [`RESET`] and the blocks of a frame of `bytes`.

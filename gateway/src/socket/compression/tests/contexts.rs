@@ -158,7 +158,7 @@ fn without_a_new_beginning_it_breaks<E: Encoder>(
         let body = message_body(1);
         match known {
             true => encoder.go_on(HEAD, &body, out).unwrap(),
-            false => encoder.begin(HEAD, &body, out).unwrap(),
+            false => encoder.begin(&[], HEAD, &body, out).unwrap(),
         }
         body
     };
@@ -199,6 +199,77 @@ fn without_a_new_beginning_the_next_message_is_broken() {
             },
         );
     }
+}
+
+/// The same, for what an encoder is told of the stream before it begins.
+fn with_another_tail_it_breaks<E: Encoder>(
+    mode: Mode,
+    begin: &[u8],
+    raw: impl Fn(&[u8], &mut Vec<u8>),
+) {
+    let (said, body) = (message_body(1), message_body(1));
+    let other = [&said[..], b"!"].concat();
+    for (tail, breaks) in [(&said[..], false), (&other, true)] {
+        let mut stream = Stream::new(mode);
+        let mut bytes = begin.to_vec();
+        raw(&said, &mut bytes);
+        assert_eq!(stream.feed(&bytes).unwrap(), said);
+        let mut message = Vec::new();
+        E::new()
+            .unwrap()
+            .begin(tail, HEAD, &body, &mut message)
+            .unwrap();
+        assert!(message.len() < 110, "{mode:?}: {}", message.len());
+        let text = stream.feed(&message);
+        assert_eq!(
+            breaks,
+            !text.is_ok_and(|text| is_message(mode, &text, HEAD, &body))
+        );
+    }
+}
+
+#[test]
+fn with_another_tail_than_the_streams_the_next_message_is_broken() {
+    with_another_tail_it_breaks::<deflate::Context>(
+        Mode::ZlibStream,
+        &deflate::STREAM_HEAD,
+        deflate::stored,
+    );
+    with_another_tail_it_breaks::<zstandard::Context>(
+        Mode::ZstdStream,
+        &zstandard::STREAM_HEAD,
+        zstandard::raw,
+    );
+}
+
+#[test]
+fn a_beginning_refers_to_what_was_shared() {
+    for mode in STREAMS {
+        let contexts = contexts(1);
+        let mut connection = Connection::with(mode, &contexts);
+        let (first, _) = connection.send(FEW, HEAD, &message_body(0));
+        for number in 1..50 {
+            let (shared, _) = connection.send(MANY, HEAD, &message_body(number));
+            connection.send(1, b"", &ACK);
+            let (own, _) = connection.send(FEW, HEAD, &message_body(number + 100));
+            assert!(
+                own * 2 < first,
+                "{mode:?}: {own} after {shared}, {first} at first"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tail_that_looks_like_a_dictionary_is_none() {
+    let contexts = contexts(1);
+    let mut connection = Connection::with(Mode::ZstdStream, &contexts);
+    connection.send(FEW, HEAD, &message_body(0));
+    // The tail is the end of it.
+    let magic = [0x37, 0xa4, 0x30, 0xec];
+    let body = [&magic[..], &b"abcdefgh".repeat(256)[..2 * 1_024 - 4]].concat();
+    connection.send(MANY, HEAD, &Bytes::from(body));
+    assert!(connection.begins(&message_body(1)));
 }
 
 #[test]
