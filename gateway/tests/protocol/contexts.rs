@@ -1,5 +1,6 @@
 //! Connections with a compression context: one stream for stock decompressors, and fewer bytes.
 
+use chat::guild::command::Actor;
 use gateway::GatewayConfig;
 use gateway::socket::compression::{ContextFor, ContextPolicy};
 use serde_json::{Value, json};
@@ -70,6 +71,26 @@ async fn a_connection_with_a_context_gets_half_the_bytes_and_less() {
             taken.push(bytes_of_a_run(&server, &mut socket).await);
         }
         assert!(taken[0] * 2 < taken[1], "{compress}: {taken:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_guild_that_goes_around_the_context_does_no_harm() {
+    for compress in BOTH {
+        let server = server(ContextFor::All).await;
+        let (mut socket, _) = login(&server, compress, json!({"os": "linux"})).await;
+        let before = bytes_of_a_run(&server, &mut socket).await;
+        let another = chat::guild::create_guild(&server.chat, &server.ann.user, "Another")
+            .await
+            .unwrap();
+        let bob = server.bob.user.id;
+        chat::guild::add_member(&server.chat, Actor::System, another.guild.id, bob)
+            .await
+            .unwrap();
+        let guild = socket.event("GUILD_CREATE").await;
+        assert_eq!(guild["name"], "Another");
+        let after = bytes_of_a_run(&server, &mut socket).await;
+        assert!(after < before * 2, "{compress}: {after} after {before}");
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //!   many   │ few                                │ few   │ few   │ many   │ few
 //! … shared │ begin: refers to the last TAIL_MAX │ go on │ go on │ shared │ begin …
-//!          │ bytes before it, its tail          │ ╰───────┴─ refer back to the tail, and beyond it
+//!          │ bytes before it, its tail          │ ╰───────┴─ refer back as far as that tail
 //! ```
 //!
 //! A context is an encoder with history: a message costs a third to a half of what a shared one
