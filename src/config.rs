@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use gateway::socket::admission::{IDENTIFIES_PER_PROCESSOR, RESUMES_PER_PROCESSOR, Rate};
+use gateway::socket::compression::{self, ContextFor, ContextPolicy};
 use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1_024 * 1_024;
@@ -62,6 +63,12 @@ pub struct Config {
     pub resumes_per_second: Option<u32>,
     /// RESUMEs admitted at once after a rest; by default a second's worth.
     pub resumes_burst: Option<u32>,
+    /// Which connections may have a compression context of their own: `off`, `mobile` or `all`.
+    pub compression_context: ContextFor,
+    /// Most sessions an event is given to that goes through contexts; 0 = none does.
+    pub compression_context_recipients_max: usize,
+    /// Most compression contexts at once; further connections go on with shared blocks.
+    pub compression_contexts_max: usize,
     /// Snowflake worker number of this node (0–1023).
     pub worker: u16,
     /// Milliseconds over which sessions are told to reconnect at shutdown.
@@ -118,6 +125,9 @@ impl Default for Config {
             identifies_burst: None,
             resumes_per_second: None,
             resumes_burst: None,
+            compression_context: ContextFor::Off,
+            compression_context_recipients_max: compression::CONTEXT_RECIPIENTS_MAX,
+            compression_contexts_max: compression::CONTEXTS_MAX,
             worker: 0,
             drain_spread_ms: 1_000,
             shutdown_deadline_seconds: 20,
@@ -180,6 +190,10 @@ impl Config {
             anyhow::ensure!(value != Some(0), "{key}: must be above 0");
         }
         anyhow::ensure!(
+            self.compression_contexts_max > 0,
+            "compression_contexts_max: must be above 0; for none, compression_context = \"off\""
+        );
+        anyhow::ensure!(
             self.replay_events_max > 0,
             "replay_events_max: must be above 0"
         );
@@ -212,6 +226,15 @@ impl Config {
             self.resumes_burst,
             RESUMES_PER_PROCESSOR,
         )
+    }
+
+    /// Which connections have a compression context, and for what.
+    pub fn compression_contexts(&self) -> ContextPolicy {
+        ContextPolicy {
+            connections: self.compression_context,
+            recipients_max: self.compression_context_recipients_max,
+            contexts_max: self.compression_contexts_max,
+        }
     }
 
     /// Bytes left free on the disks that are written to.
@@ -303,6 +326,17 @@ mod tests {
             ("resumes_burst = -1", "resumes_burst"),
             ("public_url = \"localhost\"", "public_url"),
             ("log_format = \"xml\"", "log_format"),
+            ("compression_context = \"phones\"", "compression_context"),
+            ("compression_context = true", "compression_context"),
+            (
+                "compression_context_recipients_max = -1",
+                "compression_context_recipients_max",
+            ),
+            ("compression_contexts_max = 0", "compression_contexts_max"),
+            (
+                "compression_contexts_max = \"many\"",
+                "compression_contexts_max",
+            ),
             ("blobs = 7", "blobs"),
         ] {
             let (_dir, path) = written(text);
@@ -318,6 +352,25 @@ mod tests {
         assert_eq!(config.identifies(), Rate::new(50, 50));
         assert_eq!(config.resumes().burst, 7);
         assert!(config.resumes().per_second >= RESUMES_PER_PROCESSOR);
+    }
+
+    #[test]
+    fn contexts_are_off_unless_said_otherwise() {
+        let default = Config::default().compression_contexts();
+        assert_eq!(default, ContextPolicy::default());
+        assert_eq!(default.connections, ContextFor::Off);
+        let (_dir, path) = written(
+            "compression_context = \"mobile\"\ncompression_context_recipients_max = 7\n\
+             compression_contexts_max = 9\n",
+        );
+        assert_eq!(
+            Config::load(Some(&path)).unwrap().compression_contexts(),
+            ContextPolicy {
+                connections: ContextFor::Mobile,
+                recipients_max: 7,
+                contexts_max: 9
+            }
+        );
     }
 
     #[test]

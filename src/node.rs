@@ -180,6 +180,7 @@ pub async fn start(config: Config, demo: Demo) -> anyhow::Result<RunningNode> {
             connections_max: config.connections_max,
             identifies: config.identifies(),
             resumes: config.resumes(),
+            compression_context: config.compression_contexts(),
             ..GatewayConfig::default()
         },
     );

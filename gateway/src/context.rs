@@ -8,6 +8,7 @@ use chat::Chat;
 
 use crate::rate_limit::RateLimits;
 use crate::socket::admission::{IDENTIFIES_PER_PROCESSOR, RESUMES_PER_PROCESSOR, Rate};
+use crate::socket::compression::ContextPolicy;
 use crate::socket::{self, Sockets};
 use crate::telemetry;
 
@@ -30,6 +31,8 @@ pub struct GatewayConfig {
     pub resumes: Rate,
     /// IDENTIFYs of all clients together; not off with `rate_limits`.
     pub identifies: Rate,
+    /// Which connections have a compression context of their own, and for what.
+    pub compression_context: ContextPolicy,
 }
 
 impl Default for GatewayConfig {
@@ -42,6 +45,7 @@ impl Default for GatewayConfig {
             login_within: socket::LOGIN_WITHIN,
             resumes: Rate::per_processor(RESUMES_PER_PROCESSOR),
             identifies: Rate::per_processor(IDENTIFIES_PER_PROCESSOR),
+            compression_context: ContextPolicy::default(),
         }
     }
 }

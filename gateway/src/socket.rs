@@ -51,7 +51,7 @@ mod frame;
 pub mod compression;
 
 use admission::gate::Gate;
-use compression::Compressor;
+use compression::{Compressor, Contexts};
 use connection::Connection;
 use limits::{Identifies, SessionStarts};
 use query::{Query, Refused};
@@ -86,6 +86,7 @@ const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 /// What the connections of a node share.
 pub struct Sockets {
     shared: Arc<transport::Shared>,
+    contexts: Arc<Contexts>,
     identifies: Identifies,
     gate: Gate,
     /// The tasks of all connections.
@@ -97,6 +98,7 @@ impl Sockets {
     pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self {
             shared: Arc::new(transport::Shared::new()),
+            contexts: Arc::new(Contexts::new(config.compression_context)),
             identifies: Identifies::default(),
             gate: Gate::new(config.resumes, config.identifies),
             open: TaskTracker::new(),

@@ -26,7 +26,7 @@ pub enum Audience {
     Guild,
     /// Sessions whose user may view the channel.
     Channel(ChannelId),
-    /// Sessions of these users only.
+    /// Sessions of these users only, who are in order: each session is looked up in them.
     Users(Arc<[UserId]>),
 }
 

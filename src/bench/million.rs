@@ -299,6 +299,7 @@ async fn sign_in(
                     ..Presence::default()
                 }),
                 platform: Platform::Desktop,
+                mobile: false,
                 version: 10,
                 resume_gateway_url: String::new(),
             };

@@ -118,6 +118,7 @@ struct Who {
     shard: Option<(u32, u32)>,
     large_threshold: u64,
     platform: Platform,
+    mobile: bool,
 }
 
 impl Who {
@@ -130,6 +131,7 @@ impl Who {
             shard: login.shard,
             large_threshold: login.large_threshold,
             platform: login.platform,
+            mobile: login.mobile,
         }
     }
 
@@ -325,6 +327,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             intents: self.who.intents,
             shard: self.who.shard,
+            mobile: self.who.mobile,
         })
     }
 

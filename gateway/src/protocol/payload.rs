@@ -49,6 +49,9 @@ pub const QUERY_MEMBERS_MAX: usize = 100;
 /// Longest session id looked at; longer ones name no session.
 pub const SESSION_ID_BYTES_MAX: usize = 64;
 
+/// How Discord's apps on phones name themselves in `browser`.
+const DISCORD_APPS: [&str; 2] = ["Discord iOS", "Discord Android"];
+
 /// One payload of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientPayload {
@@ -90,6 +93,9 @@ pub struct Identify {
     pub token: String,
     /// Where the client runs, out of `properties`.
     pub platform: Device,
+    /// Whether the client runs on a phone: `properties` say so by `os` or `browser`, in whatever
+    /// case. Presences show [`Device::Mobile`] only for what Discord's own apps send.
+    pub mobile: bool,
     /// Whether payload compression is wanted; transport compression overrides it.
     pub compress: bool,
     /// Members from which on offline ones are left out of GUILD_CREATE, 50–250.
@@ -212,6 +218,7 @@ fn identify(data: &str) -> Result<ClientPayload, CloseCode> {
     Ok(ClientPayload::Identify(Box::new(Identify {
         token: text(&fields, "token")?,
         platform: properties.map_or(Device::Desktop, device),
+        mobile: properties.is_some_and(is_mobile),
         compress,
         large_threshold: large_threshold
             .clamp(*LARGE_THRESHOLD_RANGE.start(), *LARGE_THRESHOLD_RANGE.end()),
@@ -230,13 +237,24 @@ fn text(fields: &Map<String, Value>, key: &str) -> Result<String, CloseCode> {
 }
 
 /// Libraries name the keys `browser` or, from before version 8, `$browser`.
+fn property<'a>(properties: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    properties
+        .get(key)
+        .or_else(|| properties.get(&format!("${key}")))
+        .and_then(Value::as_str)
+}
+
+fn is_mobile(properties: &Map<String, Value>) -> bool {
+    let says = |key: &str, names: [&str; 2]| {
+        property(properties, key)
+            .is_some_and(|value| names.iter().any(|name| value.eq_ignore_ascii_case(name)))
+    };
+    says("os", ["iOS", "Android"]) || says("browser", DISCORD_APPS)
+}
+
 fn device(properties: &Map<String, Value>) -> Device {
-    let browser = properties
-        .get("browser")
-        .or_else(|| properties.get("$browser"))
-        .and_then(Value::as_str);
-    match browser {
-        Some("Discord iOS" | "Discord Android") => Device::Mobile,
+    match property(properties, "browser") {
+        Some(browser) if DISCORD_APPS.contains(&browser) => Device::Mobile,
         Some("Chrome" | "Firefox" | "Safari" | "Edge" | "Opera" | "Guildhall page") => Device::Web,
         _ => Device::Desktop,
     }

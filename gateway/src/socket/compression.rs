@@ -17,17 +17,27 @@
 //! * READY, a GUILD_CREATE made for one and whatever is larger than [`SHARED_BYTES_MAX`] is for one
 //!   session: it is compressed in the same way and not kept.
 //! * What is not a dispatch (HELLO, op 11) is a few bytes and sent as it is.
+//!
+//! By a policy a connection has an encoder of its own for events with few recipients, whose messages
+//! do refer to those before them: `compression/context.rs`.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 mod cache;
+mod context;
 mod deflate;
 mod zstandard;
 
 pub(crate) use cache::SharedBodies;
 pub use cache::{SHARED_BYTES_MAX, SHARED_CREATE_BYTES_MAX, SHARED_KEPT_MAX};
+pub(crate) use context::Contexts;
+use context::Slot;
+pub use context::{
+    CONTEXT_RECIPIENTS_MAX, CONTEXT_UNUSED_MAX, CONTEXTS_MAX, ContextFor, ContextPolicy,
+};
 
 /// Messages below this many bytes stay text under payload compression.
 pub const PAYLOAD_COMPRESS_MIN: usize = 4 * 1_024;
@@ -89,15 +99,21 @@ impl Form {
     }
 }
 
-/// The compressor of one connection: where its stream stands, nothing else.
+/// The compressor of one connection: where its stream stands, and its context if it may have one.
 #[derive(Debug)]
 pub(crate) enum Compressor {
     /// Text.
     None,
     /// One deflate stream; whether it has begun.
-    ZlibStream { begun: bool },
+    ZlibStream {
+        begun: bool,
+        context: Slot<deflate::Context>,
+    },
     /// One zstd frame; whether it has begun.
-    ZstdStream { begun: bool },
+    ZstdStream {
+        begun: bool,
+        context: Slot<zstandard::Context>,
+    },
     /// Large messages one by one.
     Payload,
 }
@@ -107,8 +123,14 @@ impl Compressor {
     pub(crate) fn new(mode: Mode) -> Self {
         match mode {
             Mode::None => Self::None,
-            Mode::ZlibStream => Self::ZlibStream { begun: false },
-            Mode::ZstdStream => Self::ZstdStream { begun: false },
+            Mode::ZlibStream => Self::ZlibStream {
+                begun: false,
+                context: Slot::default(),
+            },
+            Mode::ZstdStream => Self::ZstdStream {
+                begun: false,
+                context: Slot::default(),
+            },
             Mode::Payload => Self::Payload,
         }
     }
@@ -119,8 +141,28 @@ impl Compressor {
         matches!(self, Self::ZlibStream { .. } | Self::ZstdStream { .. })
     }
 
+    /// Lets a stream have a context from now on, one of `contexts`; nothing happens to what is no
+    /// stream.
+    pub(crate) fn allow_context(&mut self, contexts: &Arc<Contexts>) {
+        match self {
+            Self::ZlibStream { context, .. } => context.allow(contexts),
+            Self::ZstdStream { context, .. } => context.allow(contexts),
+            Self::None | Self::Payload => {}
+        }
+    }
+
+    /// Gives the context back, and takes no other: nothing more will be sent.
+    pub(crate) fn release(&mut self) {
+        match self {
+            Self::ZlibStream { context, .. } => *context = Slot::default(),
+            Self::ZstdStream { context, .. } => *context = Slot::default(),
+            Self::None | Self::Payload => {}
+        }
+    }
+
     /// Appends the compressed message `head ‖ body` to `out`; `false` when it stays text and
-    /// nothing was appended. In a zstd stream, spaces may come between the two.
+    /// nothing was appended. In a zstd stream, spaces may come between the two. `recipients` is how
+    /// many sessions are given the event, 1 for what is no event: few may go through the context.
     ///
     /// # Errors
     /// When the encoder fails; cut the connection.
@@ -128,6 +170,7 @@ impl Compressor {
         &mut self,
         head: &[u8],
         body: &Bytes,
+        recipients: usize,
         shared: &SharedBodies,
         out: &mut Vec<u8>,
     ) -> io::Result<bool> {
@@ -138,23 +181,33 @@ impl Compressor {
                 out.extend_from_slice(&deflate::zlib_whole(head, body)?);
                 Ok(true)
             }
-            Self::ZlibStream { begun } => {
+            Self::ZlibStream { begun, context } => {
                 if !std::mem::replace(begun, true) {
                     out.extend_from_slice(&deflate::STREAM_HEAD);
                 }
+                if context.append(head, body, recipients, out)? {
+                    return Ok(true);
+                }
                 deflate::stored(head, out);
                 append_body(Form::Deflate, head, body, shared, out);
+                context.passed_over(head, 0, body);
                 Ok(true)
             }
-            Self::ZstdStream { begun } => {
+            Self::ZstdStream { begun, context } => {
                 if !std::mem::replace(begun, true) {
                     out.extend_from_slice(&zstandard::STREAM_HEAD);
                 }
+                if context.append(head, body, recipients, out)? {
+                    return Ok(true);
+                }
                 if body.len() < zstandard::COMPRESS_MIN {
                     zstandard::raw(&[head, body].concat(), out);
+                    context.passed_over(head, 0, body);
                 } else {
                     zstandard::raw(head, out);
+                    let blocks = out.len();
                     append_body(Form::Zstd, head, body, shared, out);
+                    context.passed_over(head, zstandard::spaces_of(&out[blocks..]), body);
                 }
                 Ok(true)
             }
@@ -168,6 +221,14 @@ fn append_body(form: Form, head: &[u8], body: &Bytes, shared: &SharedBodies, out
         true => out.extend_from_slice(&form.make(body)),
         false => shared.append(form, body, out),
     }
+}
+
+/// Whether a message may go through a context: not what is made once for a login, nor what is
+/// larger than a context remembers.
+fn suits_a_context(head: &[u8], body: &[u8]) -> bool {
+    !head.starts_with(READY)
+        && !head.starts_with(GUILD_CREATE)
+        && (1..=SHARED_BYTES_MAX).contains(&body.len())
 }
 
 /// Largest body that is kept of a message with this head; 0 when it is for one session.

@@ -40,7 +40,7 @@ pub use frames::{GATHERED_BYTES_MAX, STRETCHES_KEPT_MAX};
 pub use queue::{QUEUE_BYTES_MAX, QUEUE_PIECES_MAX, QUEUE_ROOM_BYTES, QUEUE_ROOM_PIECES};
 use session::{FIRST, LaterSession};
 
-use super::compression::{Compressor, SharedBodies};
+use super::compression::{Compressor, Contexts, SharedBodies};
 use super::frame::{FrameHead, Kind};
 
 /// Dispatches written at once that are too long to be put side by side.
@@ -155,7 +155,7 @@ impl SocketWriter {
         FRAMES.with_borrow_mut(|frames| {
             frames.clear();
             MESSAGE.with_borrow_mut(|[_, message]| {
-                self.compress(&mut state, &[], &payload, message, frames);
+                self.compress(&mut state, &[], &payload, 1, message, frames);
             });
             self.write_bytes(&mut state, frames);
             frames.shrink_to(GATHERED_BYTES_MAX);
@@ -218,6 +218,11 @@ impl SocketWriter {
         if !state.compressor.is_transport() {
             state.compressor = Compressor::Payload;
         }
+    }
+
+    /// Lets the stream have a compression context, if it is compressed.
+    pub(crate) fn allow_context(&self, contexts: &Arc<Contexts>) {
+        self.state.lock().compressor.allow_context(contexts);
     }
 
     /// Why the connection has to end, if so.
@@ -335,10 +340,11 @@ impl SocketWriter {
         FRAMES.with_borrow_mut(|frames| {
             frames.clear();
             MESSAGE.with_borrow_mut(|[head, message]| {
+                let recipients = dispatches.recipients;
                 for (number, dispatch) in dispatches.iter() {
                     head.clear();
                     dispatch.head(number).append_to(head);
-                    self.compress(state, head, dispatch.body(), message, frames);
+                    self.compress(state, head, dispatch.body(), recipients, message, frames);
                 }
             });
             self.write_bytes(state, frames);
@@ -353,6 +359,7 @@ impl SocketWriter {
         state: &mut State,
         head: &[u8],
         body: &Bytes,
+        recipients: usize,
         message: &mut Vec<u8>,
         frames: &mut Vec<u8>,
     ) {
@@ -361,7 +368,8 @@ impl SocketWriter {
         }
         message.clear();
         let bodies = &self.shared.bodies;
-        match state.compressor.compress(head, body, bodies, message) {
+        let compressor = &mut state.compressor;
+        match compressor.compress(head, body, recipients, bodies, message) {
             Ok(true) => {
                 self.shared
                     .compressed_in
@@ -426,6 +434,7 @@ impl SocketWriter {
             state.queued_bytes = 0;
             state.stalled_since = None;
             state.room = None;
+            state.compressor.release();
         }
         self.waker.wake();
     }

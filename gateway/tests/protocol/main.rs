@@ -12,3 +12,4 @@ mod abuse;
 mod stalled;
 mod storms;
 mod streams;
+mod contexts;

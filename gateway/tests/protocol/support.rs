@@ -187,6 +187,7 @@ impl Server {
             unpack,
             last: 0,
             binary: 0,
+            binary_bytes: 0,
         }
     }
 
@@ -221,6 +222,8 @@ pub struct Socket {
     pub last: u64,
     /// Binary frames seen.
     pub binary: usize,
+    /// Bytes in them.
+    pub binary_bytes: usize,
 }
 
 /// What a connection says.
@@ -249,6 +252,7 @@ impl Socket {
                 Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
                 Some(Ok(Message::Binary(bytes))) => {
                     self.binary += 1;
+                    self.binary_bytes += bytes.len();
                     self.unpack.unpack(&bytes)
                 }
                 Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {

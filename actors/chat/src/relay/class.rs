@@ -260,7 +260,7 @@ impl Class {
 fn reaches(audience: &Audience, user: UserId, view: &View) -> bool {
     match audience {
         Audience::Guild => true,
-        Audience::Users(users) => users.contains(&user),
+        Audience::Users(users) => users.binary_search(&user).is_ok(),
         Audience::Channel(channel) => view.may_see(*channel),
     }
 }

@@ -41,8 +41,10 @@ pub struct Login {
     pub large_threshold: u64,
     /// What it says of itself; `None` = online.
     pub presence: Option<Presence>,
-    /// Where it runs.
+    /// Where it runs, as presences show it.
     pub platform: Platform,
+    /// Whether it runs on a phone, whatever presences show: its bytes cost more than others'.
+    pub mobile: bool,
     /// API version (9 or 10).
     pub version: u8,
     /// Where to resume, without a trailing slash.
@@ -70,7 +72,7 @@ pub async fn login(chat: &Chat, login: Login, transport: Arc<dyn Transport>) -> 
     let id: SessionId = format!("{:032x}", rand::random::<u128>()).into();
     let outbox = Arc::new(sessions.new_outbox());
     let (user, bot, intents) = (login.account.user.id, login.account.user.bot, login.intents);
-    let shard = login.shard;
+    let (shard, mobile) = (login.shard, login.mobile);
     let args = SessionArgs {
         chat: chat.clone(),
         id: id.clone(),
@@ -99,6 +101,7 @@ pub async fn login(chat: &Chat, login: Login, transport: Arc<dyn Transport>) -> 
             bot,
             intents,
             shard,
+            mobile,
             generation,
         }),
         Err(error) => {
@@ -134,6 +137,7 @@ pub async fn resume(
         outbox,
         intents,
         shard,
+        mobile,
     } = session
         .call(|from| Message::Resume {
             user,
@@ -156,6 +160,7 @@ pub async fn resume(
         bot,
         intents,
         shard,
+        mobile,
         generation,
     })
 }
@@ -171,6 +176,7 @@ pub struct Attached {
     bot: bool,
     pub(super) intents: Intents,
     pub(super) shard: Option<(u32, u32)>,
+    mobile: bool,
     generation: u64,
 }
 
@@ -194,6 +200,11 @@ impl Attached {
     /// Whether it is a bot's session.
     pub fn is_bot(&self) -> bool {
         self.bot
+    }
+
+    /// Whether its client said at login that it runs on a phone.
+    pub fn is_mobile(&self) -> bool {
+        self.mobile
     }
 
     /// The client is alive and has received everything up to number `seq` (op 1): that much need

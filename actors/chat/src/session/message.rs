@@ -33,6 +33,7 @@ pub struct Resumed {
     pub(super) outbox: Arc<Outbox>,
     pub(super) intents: Intents,
     pub(super) shard: Option<(u32, u32)>,
+    pub(super) mobile: bool,
 }
 
 /// What a session process is sent, by this module and by relays.

@@ -158,6 +158,7 @@ mod tests {
             large_threshold: 50,
             presence: None,
             platform: Platform::Web,
+            mobile: false,
             version: 10,
             resume_gateway_url: "ws://here".into(),
         };

@@ -161,6 +161,39 @@ fn identify_of_a_person_is_short() {
 }
 
 #[test]
+fn phones_say_so_in_many_ways() {
+    let mobile = |properties: Value| match identify_with("properties", properties.clone()) {
+        Ok(ClientPayload::Identify(identify)) => identify.mobile,
+        other => panic!("{properties}: {other:?}"),
+    };
+    for properties in [
+        json!({"os": "iOS"}),
+        json!({"os": "ANDROID", "browser": "Firefox"}),
+        json!({"$os": "android"}),
+        json!({"browser": "Discord iOS"}),
+        json!({"os": "linux", "browser": "discord android"}),
+        json!({"$browser": "DISCORD IOS"}),
+    ] {
+        assert!(mobile(properties.clone()), "{properties}");
+    }
+    for properties in [
+        json!(null),
+        json!({}),
+        json!({"os": "linux", "browser": "Discord Client", "device": "Android"}),
+        json!({"os": "Mac OS X", "browser": "Safari"}),
+        json!({"os": "iOS 17"}),
+        json!({"os": 7, "browser": ["Discord iOS"]}),
+    ] {
+        assert!(!mobile(properties.clone()), "{properties}");
+    }
+    // What presences show does not follow the case.
+    let lower = identify_with("properties", json!({"browser": "discord ios"}));
+    assert!(
+        matches!(lower, Ok(ClientPayload::Identify(identify)) if identify.platform == Device::Desktop)
+    );
+}
+
+#[test]
 fn identify_refused() {
     for (key, value, code) in [
         ("token", json!(7), CloseCode::DecodeError),

@@ -25,6 +25,7 @@ fn identify(intents: Option<Intents>) -> Identify {
     Identify {
         token: String::new(),
         platform: Device::Desktop,
+        mobile: false,
         compress: false,
         large_threshold: 50,
         shard: None,

@@ -5,6 +5,8 @@ use std::io;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
+use super::context::Encoder;
+
 /// How a zlib stream begins: deflate, a window of 32 KiB, default level.
 pub(super) const STREAM_HEAD: [u8; 2] = [0x78, 0x9c];
 
@@ -51,6 +53,41 @@ pub(super) fn body(bytes: &[u8]) -> Vec<u8> {
             out.extend_from_slice(&SYNC);
             out
         }
+    }
+}
+
+/// An encoder whose messages refer to those before them: for one connection, some 300 KiB.
+#[derive(Debug)]
+pub(crate) struct Context(Compress);
+
+impl Encoder for Context {
+    fn new() -> io::Result<Self> {
+        Ok(Self(Compress::new(Compression::new(LEVEL), false)))
+    }
+
+    const BEGIN_SPACES: usize = 0;
+
+    /// The encoder compresses the tail as well, for nothing but its history: `miniz_oxide` takes no
+    /// dictionary. Blocks refer to no tables of those before, so these need not be sent.
+    fn begin(
+        &mut self,
+        tail: &[u8],
+        head: &[u8],
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        self.0.reset();
+        if !tail.is_empty() {
+            let end = out.len();
+            run(&mut self.0, tail, FlushCompress::Sync, out)?;
+            out.truncate(end);
+        }
+        self.go_on(head, body, out)
+    }
+
+    fn go_on(&mut self, head: &[u8], body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        run(&mut self.0, head, FlushCompress::None, out)?;
+        run(&mut self.0, body, FlushCompress::Sync, out)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Zstandard (RFC 8878): blocks that can be spliced into any stream.
+//! Zstandard (RFC 8878): blocks that can be spliced into any stream. For those that refer to earlier
+//! messages of one stream: [`Context`].
 //!
 //! ```text
 //! stream   [frame header] then per message  [raw block: head] [RESET] [blocks of the body's frame]
@@ -17,6 +18,10 @@ use std::io;
 
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
+
+mod context;
+
+pub(crate) use context::Context;
 
 /// Log of the window a stream declares. Everything a body's blocks refer to is within the body's own
 /// frame, and its encoder is held to the same window. A block is not longer than the window.
@@ -58,7 +63,6 @@ const RESET: [u8; 12] = [
 ];
 
 /// What [`RESET`] writes.
-#[cfg(test)]
 pub(super) const RESET_SPACES: usize = 33;
 
 thread_local! {
@@ -99,6 +103,14 @@ pub(super) fn body(bytes: &[u8]) -> Vec<u8> {
             raw(bytes, &mut out);
             out
         })
+}
+
+/// Spaces that the blocks of a [`body`] write before it.
+pub(super) fn spaces_of(blocks: &[u8]) -> usize {
+    match blocks.starts_with(&RESET) {
+        true => RESET_SPACES,
+        false => 0,
+    }
 }
 
 /// [`RESET`] and the blocks of a frame of `bytes`.

@@ -7,8 +7,8 @@
 
 use std::time::Instant;
 
-use chat::session::Login;
 use chat::session::outbox::ResumeError;
+use chat::session::{Attached, Login};
 use chat::{ChatError, session};
 use model::intents::Intents;
 use model::presence::Presence;
@@ -126,6 +126,7 @@ impl Connection {
             large_threshold: identify.large_threshold,
             presence,
             platform: platform_of(identify.platform),
+            mobile: identify.mobile,
             version: self.version,
             resume_gateway_url: self.context.gateway_url().to_owned(),
             account,
@@ -134,7 +135,7 @@ impl Connection {
         let login = session::login(self.context.chat(), login, transport);
         match drive(&self.writer, tokio::time::timeout(LOGIN_TIME_MAX, login)).await {
             Ok(Ok(attached)) => {
-                self.phase = Phase::Attached(attached);
+                self.attach(attached);
                 Ok(())
             }
             Ok(Err(ChatError::Busy)) => {
@@ -175,7 +176,7 @@ impl Connection {
         );
         match drive(&self.writer, tokio::time::timeout(LOGIN_TIME_MAX, resumed)).await {
             Ok(Ok(attached)) => {
-                self.phase = Phase::Attached(attached);
+                self.attach(attached);
                 Ok(())
             }
             Ok(Err(ResumeError::Unknown)) => {
@@ -191,5 +192,15 @@ impl Connection {
             }
             Ok(Err(ResumeError::InvalidSequence)) => Err(CloseCode::InvalidSequence.into()),
         }
+    }
+
+    /// It has a session, and may have a context for what comes now: READY, GUILD_CREATE and a
+    /// replay went out before.
+    fn attach(&mut self, attached: Attached) {
+        let contexts = &self.context.sockets().contexts;
+        if contexts.are_for(attached.is_mobile()) {
+            self.writer.allow_context(contexts);
+        }
+        self.phase = Phase::Attached(attached);
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::socket::compression::Mode;
+use crate::socket::compression::{ContextFor, ContextPolicy, Mode};
 use chat::session::dispatch::Dispatch;
 use futures_util::StreamExt as _;
 use model::event::{Audience, Encoded};
@@ -312,6 +312,29 @@ async fn compressed_messages_are_binary_and_in_order() {
         assert_eq!(out, expected.as_bytes());
     }
     flushing.abort();
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_gives_its_context_back() {
+    let contexts = Arc::new(Contexts::new(ContextPolicy {
+        connections: ContextFor::All,
+        ..ContextPolicy::default()
+    }));
+    for mode in [Mode::ZlibStream, Mode::ZstdStream] {
+        let (ours, _theirs) = tokio::io::duplex(1 << 20);
+        let writer = writer(Sink::Any(Box::new(ours)), mode);
+        // A session that waits for RESUME holds on to it.
+        let _transport = writer.begin_session();
+        let message = Bytes::from("x y ".repeat(50));
+        writer.send(message.clone());
+        assert_eq!(contexts.taken(), 0);
+        writer.allow_context(&contexts);
+        writer.send(message.clone());
+        assert_eq!(contexts.taken(), 1);
+        writer.shut();
+        writer.send(message);
+        assert_eq!(contexts.taken(), 0);
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The events a guild publishes, each with its audience and intent (Discord docs, Gateway Events;
 //! Gateway, "List of Intents").
 
-use std::sync::Arc;
 
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
@@ -354,5 +353,7 @@ fn latest(channel: &Channel) -> Latest {
 
 /// The sessions of these users.
 pub(super) fn users(users: impl IntoIterator<Item = UserId>) -> Audience {
-    Audience::Users(users.into_iter().collect::<Arc<[UserId]>>())
+    let mut users: Vec<UserId> = users.into_iter().collect();
+    users.sort_unstable();
+    Audience::Users(users.into())
 }

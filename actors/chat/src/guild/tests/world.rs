@@ -69,6 +69,7 @@ impl World {
             large_threshold: 50,
             presence: None,
             platform: Platform::Web,
+            mobile: false,
             version: 10,
             resume_gateway_url: "ws://127.0.0.1:1".into(),
         };

@@ -3,10 +3,10 @@
 use super::*;
 use zstandard::{STREAM_HEAD, body as zstd_body, raw};
 
-const STREAMS: [Mode; 2] = [Mode::ZlibStream, Mode::ZstdStream];
+pub(super) const STREAMS: [Mode; 2] = [Mode::ZlibStream, Mode::ZstdStream];
 
 /// Bodies of the kinds an encoder treats differently.
-fn any_body() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let noise = |sizes| prop::collection::vec(any::<u8>(), sizes);
     prop_oneof![
         1 => Just(Vec::new()),
