@@ -1,7 +1,6 @@
 //! The events a guild publishes, each with its audience and intent (Discord docs, Gateway Events;
 //! Gateway, "List of Intents").
 
-
 use model::channel::Channel;
 use model::emoji::ReactionEmoji;
 use model::event::{Audience, Class, Encoded, Latest, ReactionChange, Reactions};
