@@ -83,12 +83,8 @@ pub(crate) async fn run(args: StalledArgs) -> anyhow::Result<()> {
 
     common.enter(CALM);
     let (began, first) = (Instant::now(), common.published.load(Ordering::Acquire));
-    tokio::time::sleep(Duration::from_secs(u64::from(args.calm))).await;
+    let (rss_calm, held_calm) = watch(&server, args.calm).await?;
     let calm_rate = rate_since(&common, first, began);
-    let (rss_calm, held_calm) = (
-        server.resident_bytes()?,
-        metric(&server, "guildhall_replay_bytes").await?,
-    );
 
     eprintln!("{} stop reading …", args.stalled);
     common.enter(STALLED);
@@ -97,13 +93,7 @@ pub(crate) async fn run(args: StalledArgs) -> anyhow::Result<()> {
         let _ = client.send(Order::Freeze);
     }
     let (began, first) = (Instant::now(), common.published.load(Ordering::Acquire));
-    let (mut rss_stalled, mut held_stalled) = (0, 0.0_f64);
-    while began.elapsed() < Duration::from_secs(u64::from(args.seconds)) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        rss_stalled = rss_stalled.max(server.resident_bytes()?);
-        let held = metric(&server, "guildhall_replay_bytes").await?;
-        held_stalled = held_stalled.max(held);
-    }
+    let (rss_stalled, held_stalled) = watch(&server, args.seconds).await?;
     let stalled_rate = rate_since(&common, first, began);
     // Those who read have everything but what is on its way.
     let there = common.published.load(Ordering::Acquire);
@@ -194,6 +184,19 @@ pub(crate) async fn run(args: StalledArgs) -> anyhow::Result<()> {
         "the figures stand, but the run has faults: see the counts above"
     );
     Ok(())
+}
+
+/// The most memory the node has, resident and held for RESUME, in so many seconds; asked for as
+/// often in every phase, because answering costs the node time.
+async fn watch(server: &Server, seconds: u32) -> anyhow::Result<(u64, f64)> {
+    let began = Instant::now();
+    let (mut resident, mut held) = (0, 0.0_f64);
+    while began.elapsed() < Duration::from_secs(u64::from(seconds)) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        resident = resident.max(server.resident_bytes()?);
+        held = held.max(metric(server, "guildhall_replay_bytes").await?);
+    }
+    Ok((resident, held))
 }
 
 fn rate_since(common: &Common, first: u64, began: Instant) -> f64 {
