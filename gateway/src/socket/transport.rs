@@ -118,6 +118,7 @@ struct State {
     closed: bool,
     compressor: Compressor,
     sink: Sink,
+    /// Of the queue; what is behind is not touched while it is empty.
     queued_bytes: usize,
     queue: VecDeque<Bytes>,
     /// Since when the reader has taken nothing although something waits.
@@ -292,7 +293,7 @@ impl SocketWriter {
 
     /// Text frames.
     fn write_plain(&self, state: &mut State, dispatches: &Dispatches<'_>) {
-        if !state.queue.is_empty() {
+        if state.waits() {
             return frames::left_over(dispatches, 0, |piece| self.queue(state, piece));
         }
         let gathered = frames::as_one(dispatches, |frames| {
@@ -318,9 +319,9 @@ impl SocketWriter {
             frames::append_head(number, dispatch, &mut small);
             let pieces = [&small[..], &dispatch.body()[..]].map(IoSlice::new);
             let length = pieces.iter().map(|piece| piece.len()).sum();
-            let written = match state.queue.is_empty() {
-                true => self.try_write(state, |socket| socket.try_write_vectored(&pieces)),
-                false => 0,
+            let written = match state.waits() {
+                true => 0,
+                false => self.try_write(state, |socket| socket.try_write_vectored(&pieces)),
             };
             let one = Dispatches::own(number, std::slice::from_ref(dispatch));
             self.wrote(state, &one, written, length);
@@ -397,7 +398,7 @@ impl SocketWriter {
     /// Whole frames, as bytes.
     fn write_bytes(&self, state: &mut State, frames: &[u8]) {
         let mut written = 0;
-        if state.queue.is_empty() && !frames.is_empty() {
+        if !state.waits() && !frames.is_empty() {
             written = self.try_write(state, |socket| send_now(socket, frames));
         }
         self.shared.bytes.increment(written as u64);

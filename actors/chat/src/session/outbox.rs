@@ -37,8 +37,10 @@ use super::dispatch::{Dispatch, Dispatches};
 use super::replay::{Portion, Replay, ReplayLimits};
 use super::transport::{Close, Sent, Transport};
 
-/// Most dispatches handed to a transport at once while a replay is sent.
-pub const REPLAY_STEP: usize = 256;
+mod state;
+
+pub use state::REPLAY_STEP;
+use state::{Inner, State};
 
 /// Events waiting in a session's outbox from which on typing is shed. Counter
 /// `guildhall_outbox_shed_total{class}`.
@@ -99,33 +101,6 @@ pub struct Outbox {
     kept_bytes: Gauge,
     /// From [`TYPING_WAITING_MAX`] and [`PRESENCE_WAITING_MAX`].
     shed_from: [usize; 2],
-}
-
-#[repr(C)]
-struct Inner {
-    state: State,
-    /// Bytes last reported to the gauge.
-    reported: i64,
-    /// Its own end is not touched by a delivery.
-    replay: Replay,
-    /// Counts connections, so that the end of an old one is not taken for the end of the new one.
-    generation: u64,
-}
-
-enum State {
-    /// No connection; the client has received at most number `sent`.
-    Parked { sent: u64 },
-    /// Everything is written as it comes.
-    Live { transport: Arc<dyn Transport> },
-    /// The connection is behind: `next` is the first number it was not given.
-    Holding {
-        transport: Arc<dyn Transport>,
-        next: u64,
-    },
-    /// Can never be resumed; the session is about to end.
-    Lost,
-    /// The session has ended.
-    Closed,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -479,39 +454,6 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         self.kept_bytes
             .decrement(self.inner.get_mut().reported as f64);
-    }
-}
-
-impl Inner {
-    /// Lets go of the connection; what it was handed is taken as possibly received.
-    fn park(&mut self) -> Option<Arc<dyn Transport>> {
-        let last = self.replay.last();
-        let sent = match &self.state {
-            State::Live { .. } => last,
-            State::Holding { next, .. } => next - 1,
-            State::Parked { .. } | State::Lost | State::Closed => return None,
-        };
-        match std::mem::replace(&mut self.state, State::Parked { sent }) {
-            State::Live { transport } | State::Holding { transport, .. } => Some(transport),
-            State::Parked { .. } | State::Lost | State::Closed => None,
-        }
-    }
-
-    /// Events the client was not given yet.
-    fn waiting(&self) -> usize {
-        let last = self.replay.last();
-        let waiting = match &self.state {
-            State::Holding { next, .. } => last + 1 - next,
-            State::Parked { sent } => last - sent,
-            State::Live { .. } | State::Lost | State::Closed => 0,
-        };
-        usize::try_from(waiting).unwrap_or(usize::MAX)
-    }
-
-    /// The next dispatches from the ring, at most [`REPLAY_STEP`].
-    fn step(&self, next: u64) -> Vec<Dispatch> {
-        let kept = self.replay.from(next).take(REPLAY_STEP);
-        kept.map(|(_, dispatch)| dispatch.clone()).collect()
     }
 }
 

@@ -84,7 +84,9 @@ impl SocketWriter {
         if state.closed || state.ended.is_some() {
             return Some(Sent::Closed);
         }
-        if state.queued_bytes >= QUEUE_BYTES_MAX || state.queue.len() >= QUEUE_PIECES_MAX {
+        let full =
+            || state.queued_bytes >= QUEUE_BYTES_MAX || state.queue.len() >= QUEUE_PIECES_MAX;
+        if state.waits() && full() {
             self.shared.overruns.increment(1);
             self.end(state, Ended::Overrun);
             return Some(Sent::Overrun);
@@ -110,6 +112,11 @@ impl SocketWriter {
 }
 
 impl State {
+    /// Whether something waits.
+    pub(super) fn waits(&self) -> bool {
+        self.queued_bytes > 0
+    }
+
     /// Writes from the front of the queue once.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); FLUSH_PIECES];
