@@ -356,3 +356,16 @@ pub(super) fn users(users: impl IntoIterator<Item = UserId>) -> Audience {
     users.sort_unstable();
     Audience::Users(users.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_of_an_audience_are_in_order() {
+        let Audience::Users(users) = users([3, 1, 2].map(UserId::new)) else {
+            panic!("an audience of users");
+        };
+        assert_eq!(*users, [1, 2, 3].map(UserId::new));
+    }
+}
