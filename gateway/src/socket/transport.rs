@@ -153,13 +153,8 @@ impl SocketWriter {
             return;
         }
         self.shared.frames.increment(1);
-        FRAMES.with_borrow_mut(|frames| {
-            frames.clear();
-            MESSAGE.with_borrow_mut(|[_, message]| {
-                self.compress(&mut state, &[], &payload, 1, message, frames);
-            });
-            self.write_bytes(&mut state, frames);
-            frames.shrink_to(GATHERED_BYTES_MAX);
+        self.write_made(&mut state, |state, [_, message], frames| {
+            self.compress(state, &[], &payload, 1, message, frames);
         });
     }
 
@@ -338,16 +333,25 @@ impl SocketWriter {
 
     /// Binary frames of compressed messages, and text frames of those that stay text.
     fn write_compressed(&self, state: &mut State, dispatches: &Dispatches<'_>) {
+        self.write_made(state, |state, [head, message], frames| {
+            let recipients = dispatches.recipients;
+            for (number, dispatch) in dispatches.iter() {
+                head.clear();
+                dispatch.head(number).append_to(head);
+                self.compress(state, head, dispatch.body(), recipients, message, frames);
+            }
+        });
+    }
+
+    /// Writes the frames that `make` appends; it is lent room for a head and a message.
+    fn write_made(
+        &self,
+        state: &mut State,
+        make: impl FnOnce(&mut State, &mut [Vec<u8>; 2], &mut Vec<u8>),
+    ) {
         FRAMES.with_borrow_mut(|frames| {
             frames.clear();
-            MESSAGE.with_borrow_mut(|[head, message]| {
-                let recipients = dispatches.recipients;
-                for (number, dispatch) in dispatches.iter() {
-                    head.clear();
-                    dispatch.head(number).append_to(head);
-                    self.compress(state, head, dispatch.body(), recipients, message, frames);
-                }
-            });
+            MESSAGE.with_borrow_mut(|room| make(state, room, frames));
             self.write_bytes(state, frames);
             // A large replay is rare; it is not kept room for.
             frames.shrink_to(GATHERED_BYTES_MAX);

@@ -9,7 +9,7 @@ use model::event::{Audience, Encoded};
 use model::intents::Intents;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -342,4 +342,39 @@ fn a_delivery_touches_the_first_128_bytes() {
     let state = std::mem::offset_of!(SocketWriter, state);
     let behind = state + align_of::<Mutex<State>>() + std::mem::offset_of!(State, queue);
     assert!(behind <= 128, "{behind}");
+}
+
+#[tokio::test]
+async fn what_is_shut_can_still_be_read() {
+    let (sink, mut client) = tcp().await;
+    let writer = writer(sink, Mode::None);
+    writer.shut();
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0, "the end");
+    client.write_all(b"late").await.unwrap();
+    let mut got = [0; 8];
+    let mut space = ReadBuf::new(&mut got);
+    poll_fn(|context| writer.poll_read(context, &mut space))
+        .await
+        .unwrap();
+    assert_eq!(space.filled(), b"late");
+}
+
+#[tokio::test]
+async fn a_socket_goes_though_a_session_still_has_its_writer() {
+    for cut in [false, true] {
+        let (sink, mut client) = tcp().await;
+        let writer = writer(sink, Mode::None);
+        let transport = writer.begin_session();
+        client.write_all(b"unread").await.unwrap();
+        match cut {
+            true => writer.cut(),
+            false => writer.release(),
+        }
+        // With the socket goes what was not read of it: that is a reset. One that is only shut
+        // would end in silence.
+        let end = client.read(&mut [0; 8]).await;
+        let kind = end.map_err(|error| error.kind());
+        assert_eq!(kind, Err(io::ErrorKind::ConnectionReset), "cut: {cut}");
+        assert_eq!(send(&transport, "late"), Sent::Closed);
+    }
 }
