@@ -17,7 +17,7 @@ use anyhow::{Context as _, ensure};
 use chat::guild::command::Actor;
 use chat::session::dispatch::Dispatches;
 use chat::session::transport::{Close, Sent, Transport};
-use chat::session::{self, Attached, GuildSubscription, Login, Platform};
+use chat::session::{self, Attached, GuildSubscription, Login};
 use chat::{Chat, ChatConfig, accounts};
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -289,19 +289,13 @@ async fn sign_in(
                 all: Arc::clone(all),
                 own: Arc::clone(own),
             });
+            let intents = Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT;
             let login = Login {
-                account,
-                intents: Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT,
-                shard: None,
-                large_threshold: session::login::LARGE_THRESHOLD_DEFAULT,
                 presence: (!online).then(|| Presence {
                     status: Status::Invisible,
                     ..Presence::default()
                 }),
-                platform: Platform::Desktop,
-                mobile: false,
-                version: 10,
-                resume_gateway_url: String::new(),
+                ..Login::new(account, intents)
             };
             async move { (number, session::login(chat, login, transport).await) }
         });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chat::guild::command::{Actor, ChannelPatch};
 use chat::read_states::{self, Ack};
 use chat::session::recorder::Recorder;
-use chat::session::{self, Attached, Login, Platform};
+use chat::session::{self, Attached, Login};
 use chat::{Chat, ChatConfig, ChatError, accounts, guild};
 use model::intents::Intents;
 use model::message::{Draft, Message};
@@ -92,17 +92,7 @@ impl World {
 }
 
 fn login_of(account: &Account) -> Login {
-    Login {
-        account: account.clone(),
-        intents: Intents::ALL,
-        shard: None,
-        large_threshold: 50,
-        presence: None,
-        platform: Platform::Web,
-        mobile: false,
-        version: 10,
-        resume_gateway_url: "ws://127.0.0.1:1".into(),
-    }
+    Login::new(account.clone(), Intents::ALL)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,6 +51,24 @@ pub struct Login {
     pub resume_gateway_url: String,
 }
 
+impl Login {
+    /// Of a client that says no more than it has to: one shard, online, on a desktop, API version
+    /// 10, and an empty [`Login::resume_gateway_url`].
+    pub fn new(account: Account, intents: Intents) -> Self {
+        Self {
+            account,
+            intents,
+            shard: None,
+            large_threshold: LARGE_THRESHOLD_DEFAULT,
+            presence: None,
+            platform: Platform::Desktop,
+            mobile: false,
+            version: 10,
+            resume_gateway_url: String::new(),
+        }
+    }
+}
+
 /// Whether a guild is of a shard (Discord docs, Gateway, "Sharding"): `(guild_id >> 22) % num_shards == shard_id`.
 pub(super) fn on_shard(shard: Option<(u32, u32)>, guild: GuildId) -> bool {
     shard.is_none_or(|(number, count)| {

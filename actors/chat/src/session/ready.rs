@@ -127,7 +127,6 @@ const TRACE: &str = "guildhall";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presence::Platform;
     use model::Id;
     use model::application::Application;
     use model::user::User;
@@ -146,21 +145,16 @@ mod tests {
             description: String::new(),
             flags: 8_192,
         };
+        let account = Account {
+            user,
+            email: None,
+            application: Some(application),
+            token_generation: 0,
+        };
         let login = Login {
-            account: Account {
-                user,
-                email: None,
-                application: Some(application),
-                token_generation: 0,
-            },
-            intents: Intents::ALL,
             shard: Some((1, 2)),
-            large_threshold: 50,
-            presence: None,
-            platform: Platform::Web,
-            mobile: false,
-            version: 10,
             resume_gateway_url: "ws://here".into(),
+            ..Login::new(account, Intents::ALL)
         };
         let mut state = ReadState::new(Id::new(7), Id::new(5));
         state.mention(Id::new(6));

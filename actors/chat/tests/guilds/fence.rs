@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chat::guild::command::{Actor, ChannelPatch, RolePatch};
 use chat::session::dispatch::Dispatches;
 use chat::session::transport::{Close, Sent, Transport};
-use chat::session::{Attached, GuildSubscription, Login, Platform};
+use chat::session::{Attached, GuildSubscription, Login};
 use chat::{Chat, ChatConfig, accounts, guild, session};
 use model::channel::{Overwrite, kind};
 use model::intents::Intents;
@@ -227,17 +227,8 @@ impl Hall {
     async fn enter(&self, number: usize, account: Account) -> Person {
         let user = account.user.id;
         let watcher = Arc::<Watcher>::default();
-        let login = Login {
-            account,
-            intents: Intents::GUILDS | Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT,
-            shard: None,
-            large_threshold: 50,
-            presence: None,
-            platform: Platform::Web,
-            mobile: false,
-            version: 10,
-            resume_gateway_url: "ws://127.0.0.1:1".into(),
-        };
+        let intents = Intents::GUILDS | Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT;
+        let login = Login::new(account, intents);
         let attached = session::login(self.chat(), login, watcher.clone())
             .await
             .unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat::guild::command::Actor;
 use chat::session::recorder::Recorder;
-use chat::session::{Attached, Login, Platform};
+use chat::session::{Attached, Login};
 use chat::{Chat, ChatConfig, ChatError, accounts, guild, session};
 use model::application::flags;
 use model::intents::Intents;
@@ -108,17 +108,7 @@ impl World {
 
     pub(crate) async fn enter(&self, account: &Account) -> (Attached, Arc<Recorder>) {
         let recorder = Recorder::new();
-        let login = Login {
-            account: account.clone(),
-            intents: Intents::ALL,
-            shard: None,
-            large_threshold: 50,
-            presence: None,
-            platform: Platform::Web,
-            mobile: false,
-            version: 10,
-            resume_gateway_url: "ws://127.0.0.1:1".into(),
-        };
+        let login = Login::new(account.clone(), Intents::ALL);
         let attached = session::login(&self.chat, login, recorder.clone())
             .await
             .unwrap();

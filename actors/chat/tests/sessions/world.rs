@@ -82,15 +82,8 @@ pub(crate) async fn post(chat: &Chat, author: &Account, channel: ChannelId, cont
 
 pub(crate) fn login_of(account: &Account) -> Login {
     Login {
-        account: account.clone(),
-        intents: Intents::ALL,
-        shard: None,
-        large_threshold: 50,
-        presence: None,
         platform: Platform::Web,
-        mobile: false,
-        version: 10,
-        resume_gateway_url: "ws://127.0.0.1:1".into(),
+        ..Login::new(account.clone(), Intents::ALL)
     }
 }
 

@@ -20,7 +20,6 @@ use crate::chat::{Chat, ChatConfig};
 use crate::error::Result;
 use crate::guild::command::Actor;
 use crate::guild::*;
-use crate::presence::Platform;
 use crate::session::outbox::Outbox;
 use crate::session::recorder::Recorder;
 use crate::session::replay::ReplayLimits;
@@ -62,17 +61,7 @@ impl World {
 
     pub(super) async fn enter(&self, account: &Account) -> (Attached, Arc<Recorder>) {
         let recorder = Recorder::new();
-        let login = Login {
-            account: account.clone(),
-            intents: Intents::ALL,
-            shard: None,
-            large_threshold: 50,
-            presence: None,
-            platform: Platform::Web,
-            mobile: false,
-            version: 10,
-            resume_gateway_url: "ws://127.0.0.1:1".into(),
-        };
+        let login = Login::new(account.clone(), Intents::ALL);
         let attached = session::login(&self.chat, login, recorder.clone())
             .await
             .unwrap();
