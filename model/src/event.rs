@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use imbl::OrdSet;
 use serde::Serialize;
 use smallvec::SmallVec;
 
@@ -17,7 +18,6 @@ use crate::emoji::ReactionEmoji;
 use crate::id::{ChannelId, GuildId, MessageId, UserId};
 use crate::intents::Intents;
 use crate::time::Timestamp;
-use crate::user_set::UserSet;
 
 /// Who of a guild's sessions an event is for, before intents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +61,13 @@ pub struct Named(Option<Box<Names>>);
 struct Names {
     users: SmallVec<[UserId; 2]>,
     /// As they were when the event was made.
-    sets: SmallVec<[UserSet; 1]>,
+    sets: SmallVec<[OrdSet<UserId>; 1]>,
 }
 
 impl Named {
     fn new(
         users: impl IntoIterator<Item = UserId>,
-        sets: impl IntoIterator<Item = UserSet>,
+        sets: impl IntoIterator<Item = OrdSet<UserId>>,
     ) -> Self {
         let names = Names {
             users: users.into_iter().collect(),
@@ -87,7 +87,7 @@ impl Named {
     /// How many they are at most: some may be named more than once.
     pub fn most(&self) -> usize {
         self.0.as_ref().map_or(0, |names| {
-            names.users.len() + names.sets.iter().map(UserSet::len).sum::<usize>()
+            names.users.len() + names.sets.iter().map(OrdSet::len).sum::<usize>()
         })
     }
 
@@ -98,7 +98,7 @@ impl Named {
             names
                 .users
                 .iter()
-                .chain(names.sets.iter().flat_map(UserSet::iter))
+                .chain(names.sets.iter().flat_map(OrdSet::iter))
         })
     }
 }
@@ -252,7 +252,7 @@ impl Encoded {
     pub fn passive_for_sets(
         mut self,
         users: impl IntoIterator<Item = UserId>,
-        sets: impl IntoIterator<Item = UserSet>,
+        sets: impl IntoIterator<Item = OrdSet<UserId>>,
     ) -> Self {
         self.passive = Passive::Users(Named::new(users, sets));
         self

@@ -34,7 +34,6 @@ pub mod read_state;
 
 pub mod presence;
 pub mod intents;
-pub mod user_set;
 pub mod event;
 
 pub use id::{

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use model::user_set::UserSet;
+use imbl::OrdSet;
 use model::{RoleId, UserId};
 
 use super::GuildState;
@@ -22,18 +22,19 @@ use crate::relay::Listeners;
 /// `guildhall_guild_holders_forgotten_total`.
 pub const HOLDERS_PRUNE_FROM: usize = 1_024;
 
-/// Users who listen, and which of them have each role. At most twice the users who listen, and
+/// Users who listen, and which of them have each role: sets that an event is given a copy of for
+/// the price of a pointer. At most twice the users who listen, and
 /// [`HOLDERS_PRUNE_FROM`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holders {
-    users: UserSet,
+    users: OrdSet<UserId>,
     /// No empty ones.
-    by_role: HashMap<RoleId, UserSet>,
+    by_role: HashMap<RoleId, OrdSet<UserId>>,
 }
 
 impl Holders {
     /// Those who have a role, of those who listen; `None`: nobody.
-    pub(super) fn of(&self, role: RoleId) -> Option<UserSet> {
+    pub(super) fn of(&self, role: RoleId) -> Option<OrdSet<UserId>> {
         self.by_role.get(&role).cloned()
     }
 
@@ -44,7 +45,7 @@ impl Holders {
         roles: impl Iterator<Item = &'r RoleId>,
         listeners: &Listeners,
     ) {
-        if !self.users.insert(user) {
+        if self.users.insert(user).is_some() {
             return;
         }
         for role in roles {
@@ -80,14 +81,8 @@ impl Holders {
 
     /// Forgets who listens no more: costs what there is, once in as many users as there are.
     fn prune(&mut self, listeners: &Listeners) {
-        let there: UserSet = listeners.users().into_iter().collect();
-        let kept = |users: &UserSet| -> UserSet {
-            users
-                .iter()
-                .filter(|user| there.contains(user))
-                .copied()
-                .collect()
-        };
+        let there: OrdSet<UserId> = listeners.users().into_iter().collect();
+        let kept = |users: &OrdSet<UserId>| users.clone().intersection(there.clone());
         let before = self.users.len();
         self.users = kept(&self.users);
         let forgotten = before - self.users.len();
